@@ -1,0 +1,26 @@
+//! What a neuromorphic chip is, and how to reach one.
+//!
+//! wip
+#![cfg_attr(not(feature = "std"), no_std)]
+
+pub mod caps;
+pub mod event;
+
+#[cfg(feature = "std")]
+pub mod chip;
+#[cfg(feature = "std")]
+pub mod config;
+#[cfg(feature = "std")]
+pub mod error;
+
+pub use caps::{
+    Adc, Buffers, Capabilities, Identity, Law, PROTOCOL_VERSION, Parameter, ParameterSpec, Unit,
+};
+pub use event::{NeuronId, SpikeEvent, Tick};
+
+#[cfg(feature = "std")]
+pub use chip::{Chip, Health, Observables, Stimulus, Ticket, TimeSplit};
+#[cfg(feature = "std")]
+pub use config::{ChipConfig, Recording};
+#[cfg(feature = "std")]
+pub use error::Error;

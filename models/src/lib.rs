@@ -1,0 +1,3 @@
+//! wip
+pub mod observation;
+pub mod spike_train;
