@@ -12,6 +12,8 @@ pub mod chip;
 pub mod config;
 #[cfg(feature = "std")]
 pub mod error;
+#[cfg(feature = "std")]
+pub mod link;
 
 pub use caps::{
     Adc, Buffers, Capabilities, Identity, Law, PROTOCOL_VERSION, Parameter, ParameterSpec, Unit,
