@@ -80,4 +80,12 @@ pub enum Error {
         /// The ticket's number.
         ticket: u64,
     },
+    /// The converter stalled in every attempt at some trials.
+    #[error("{trials} trial(s) stalled in each of {attempts} attempts: record fewer neurons or a longer sample period")]
+    Stalled {
+        /// Trials concerned.
+        trials: usize,
+        /// Attempts made.
+        attempts: u8,
+    },
 }

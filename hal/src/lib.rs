@@ -13,6 +13,8 @@ pub mod config;
 #[cfg(feature = "std")]
 pub mod error;
 #[cfg(feature = "std")]
+pub mod runner;
+#[cfg(feature = "std")]
 pub mod link;
 
 pub use caps::{
@@ -26,3 +28,5 @@ pub use chip::{Chip, Health, Observables, Stimulus, Ticket, TimeSplit};
 pub use config::{ChipConfig, Recording};
 #[cfg(feature = "std")]
 pub use error::Error;
+#[cfg(feature = "std")]
+pub use runner::Runner;
