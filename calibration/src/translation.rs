@@ -1,0 +1,413 @@
+//! Model units to chip codes.
+//!
+//! A weight of 1 lets the membrane of the model rise to `psp_peak` (threshold 1). A weight code of 1
+//! lets the membrane of the chip rise to
+//!
+//! ```text
+//! gain · peak(τ_mem, τ_syn) / θ,    peak = τ_m τ_s / (τ_m − τ_s) · ((τ_s/τ_m)^(τ_s/(τ_m−τ_s)) − (τ_s/τ_m)^(τ_m/(τ_m−τ_s)))
+//! ```
+//!
+//! (`τ / e` where both are equal), with `gain` in steps of the converter per µs and code and θ = threshold −
+//! leak in the same steps. The quotient of the two is the scale in codes per unit of weight: 240 for
+//! BrainScaleS-2 at 1.7 µs and τ = 6 µs, the published value. Readouts are free in their scale, so theirs is
+//! chosen anew from the largest weight: `min(max code / max |w|, 250/240 · scale)` (published), and the
+//! measured membrane is divided by the same factor.
+
+use crate::error::Error;
+use crate::placement::{Placement, Spread};
+use crate::target::{Grid, LayerTarget, Site, SpikeTiming};
+use serde::{Deserialize, Serialize};
+use spikeloop_hal::{Capabilities, ChipConfig, Parameter, Recording, SpikeEvent, Stimulus, Tick};
+use spikeloop_models::spike_train::SpikeTrains;
+
+/// A readout may use slightly more than the nominal scale (published: 250 against 240).
+const READOUT_HEADROOM: f32 = 250.0 / 240.0;
+
+/// What can be chosen about a translation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TranslationOptions {
+    /// Layout over the array.
+    pub spread: Spread,
+    /// Whether membranes are recorded. If not, only spikes come back.
+    pub membranes: bool,
+    /// Reference of the membranes.
+    pub baseline: crate::Baseline,
+    /// Convention of the model.
+    pub timing: SpikeTiming,
+}
+
+/// What happened to the weights of one layer when they became codes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WeightReport {
+    /// Codes per unit of weight.
+    pub scale: f32,
+    /// Weights outside the range of codes: written as the nearest one.
+    pub clipped: usize,
+}
+
+/// The way from model units to the codes of one chip and back.
+#[derive(Clone, Debug)]
+pub struct Translation {
+    pub(crate) grid: Grid,
+    pub(crate) layers: Vec<LayerTarget>,
+    pub(crate) placement: Placement,
+    pub(crate) options: TranslationOptions,
+    pub(crate) step_ticks: Tick,
+    /// Converter steps per threshold.
+    pub(crate) theta_lsb: f32,
+    /// Converter step of the resting membrane by design.
+    pub(crate) leak_lsb: f32,
+    /// Codes per unit of weight by design, per layer.
+    nominal_scale: Vec<f32>,
+    /// Codes per unit of weight as last written, per layer.
+    scale: Vec<f32>,
+    inputs: usize,
+    chip_inputs: usize,
+    weight_max: f32,
+    weight_min: f32,
+    base: ChipConfig,
+    trials_by_memory: usize,
+    event_limit: usize,
+    adc_max: u16,
+    reliable: (u16, u16),
+}
+
+/// Peak of the response to a unit jump of the current (per µs): in µs.
+fn psp_peak_us(tau_mem: f64, tau_syn: f64) -> f64 {
+    let (m, s) = (tau_mem, tau_syn);
+    if ((m - s) / m).abs() < 1e-6 {
+        return m / std::f64::consts::E;
+    }
+    let t = m * s / (m - s) * (m / s).ln();
+    m * s / (m - s) * ((-t / m).exp() - (-t / s).exp())
+}
+
+impl Translation {
+    /// Finds codes, scales and a place on the chip for a network of `inputs` inputs and these layers.
+    ///
+    /// # Errors
+    /// Every way in which the network does not fit the chip: see [`Error`].
+    pub fn new(
+        caps: &Capabilities,
+        grid: Grid,
+        inputs: usize,
+        layers: &[LayerTarget],
+        options: TranslationOptions,
+    ) -> Result<Self, Error> {
+        check_fit(caps, inputs, layers, &options)?;
+        let step_ticks = step_ticks(caps, &grid, options.membranes)?;
+        let units: Vec<usize> =
+            layers.iter().map(|l| if l.site == Site::Chip { l.units } else { 0 }).collect();
+        let placement = Placement::new(&units, caps, options.spread)?;
+        let mut base = ChipConfig::power_up(caps);
+        let leak_lsb = default_value(caps, Parameter::LeakPotential)?;
+        let theta_lsb = default_value(caps, Parameter::Threshold)? - leak_lsb;
+        let mut nominal_scale = Vec::with_capacity(layers.len());
+        for (l, layer) in layers.iter().enumerate() {
+            if layer.site == Site::Host {
+                nominal_scale.push(1.0);
+                continue;
+            }
+            let circuits = placement.layer(l);
+            let (tau_mem, tau_syn) = set_time_constants(caps, &mut base, circuits, layer)?;
+            let gain = f64::from(default_value(caps, Parameter::GainExc)?);
+            let per_code = gain * psp_peak_us(tau_mem, tau_syn) / f64::from(theta_lsb);
+            nominal_scale.push((layer.psp_peak / per_code) as f32);
+            for id in circuits {
+                base.enabled[usize::from(*id)] = true;
+                base.spiking[usize::from(*id)] = layer.spiking;
+            }
+        }
+        base.recording = Recording {
+            spikes: true,
+            traces: if options.membranes { placement.circuits().to_vec() } else { Vec::new() },
+            sample_period: if options.membranes { step_ticks } else { 0 },
+            samples: if options.membranes { grid.steps as u16 } else { 0 },
+        };
+        let trials_by_memory = trials_by_memory(caps, &base.recording)?;
+        let adc_max = caps.adc.map_or(u16::MAX, |adc| ((1_u32 << adc.bits) - 1) as u16);
+        Ok(Self {
+            grid,
+            layers: layers.to_vec(),
+            placement,
+            options,
+            step_ticks,
+            theta_lsb,
+            leak_lsb,
+            scale: nominal_scale.clone(),
+            nominal_scale,
+            inputs,
+            chip_inputs: usize::from(caps.inputs),
+            weight_max: f32::from(caps.weight_max),
+            weight_min: f32::from(caps.weight_min),
+            base,
+            trials_by_memory,
+            event_limit: caps.buffers.stimulus_events as usize,
+            adc_max,
+            reliable: caps.adc.map_or((0, u16::MAX), |a| (a.reliable_min, a.reliable_max)),
+        })
+    }
+
+    /// The configuration without weights: parameters, flags and recording.
+    #[must_use]
+    pub fn configuration(&self) -> ChipConfig {
+        self.base.clone()
+    }
+
+    /// Who plays what.
+    #[must_use]
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    /// The model's clock.
+    #[must_use]
+    pub fn grid(&self) -> Grid {
+        self.grid
+    }
+
+    /// Whether membranes are recorded.
+    #[must_use]
+    pub fn membranes(&self) -> bool {
+        self.options.membranes
+    }
+
+    /// Highest weight (model units) of layer `l` that a code can express, for clamping after a step of the
+    /// optimiser. `None` for readouts, whose scale follows the weights, and for layers on the host.
+    #[must_use]
+    pub fn weight_limit(&self, l: usize) -> Option<f32> {
+        let layer = &self.layers[l];
+        (layer.site == Site::Chip && layer.spiking)
+            .then(|| self.weight_max.min(-self.weight_min) / self.nominal_scale[l])
+    }
+
+    /// Model membrane per membrane of the chip (both in thresholds) in layer `l`: 1 but for readouts.
+    pub(crate) fn membrane_scale(&self, l: usize) -> f32 {
+        self.nominal_scale[l] / self.scale[l]
+    }
+
+    pub(crate) fn rails(&self) -> (u16, u16) {
+        (0, self.adc_max)
+    }
+
+    pub(crate) fn reliable(&self) -> (u16, u16) {
+        self.reliable
+    }
+
+    /// Whether layer `l` is computed by the chip.
+    #[must_use]
+    pub fn on_chip(&self, l: usize) -> bool {
+        self.layers[l].site == Site::Chip
+    }
+
+    /// Writes the weights of layer `l` as codes into `config`. `weights` is row-major `[pre, post]`, with the
+    /// inputs or the layer below as `pre`; `recurrent` is `[post, post]` where the layer has it.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the weights are not those of this layer.
+    pub fn write_weights(
+        &mut self,
+        l: usize,
+        weights: &[f32],
+        recurrent: Option<&[f32]>,
+        config: &mut ChipConfig,
+    ) -> Result<WeightReport, Error> {
+        let layer = &self.layers[l];
+        let pre = if l == 0 { self.inputs } else { self.layers[l - 1].units };
+        let expected = (pre, layer.units);
+        let got = weights.len() / layer.units.max(1);
+        if weights.len() != pre * layer.units {
+            return Err(Error::Shape { layer: l, expected, got: (got, layer.units) });
+        }
+        if recurrent.is_some() != layer.recurrent
+            || recurrent.is_some_and(|r| r.len() != layer.units * layer.units)
+        {
+            let got = (recurrent.map_or(0, <[f32]>::len) / layer.units.max(1), layer.units);
+            return Err(Error::Shape { layer: l, expected: (layer.units, layer.units), got });
+        }
+        if layer.site == Site::Host {
+            return Ok(WeightReport { scale: 1.0, clipped: 0 });
+        }
+        let scale = self.layer_scale(l, weights);
+        self.scale[l] = scale;
+        let mut clipped = 0;
+        for (j, row) in weights.chunks_exact(self.layers[l].units).enumerate() {
+            let source = match l {
+                0 => j,
+                _ => self.chip_inputs + usize::from(self.placement.layer(l - 1)[j]),
+            };
+            clipped += self.write_row(l, row, scale, config.row_mut(source));
+        }
+        for (j, row) in recurrent.unwrap_or(&[]).chunks_exact(self.layers[l].units).enumerate() {
+            let source = self.chip_inputs + usize::from(self.placement.layer(l)[j]);
+            clipped += self.write_row(l, row, scale, config.row_mut(source));
+        }
+        Ok(WeightReport { scale, clipped })
+    }
+
+    fn layer_scale(&self, l: usize, weights: &[f32]) -> f32 {
+        let nominal = self.nominal_scale[l];
+        if self.layers[l].spiking {
+            return nominal;
+        }
+        let largest = weights.iter().fold(0.0_f32, |m, w| m.max(w.abs()));
+        let limit = self.weight_max.min(-self.weight_min);
+        if largest > 0.0 { (limit / largest).min(nominal * READOUT_HEADROOM) } else { nominal }
+    }
+
+    fn write_row(&self, l: usize, weights: &[f32], scale: f32, row: &mut [i8]) -> usize {
+        let (low, high) = (self.weight_min, self.weight_max);
+        let circuits = self.placement.layer(l);
+        let mut clipped = 0;
+        let code = |w: f32, clipped: &mut usize| {
+            // Ties to even: a rounding that vector units have.
+            let wanted = (w * scale).round_ties_even();
+            let code = wanted.clamp(low, high);
+            *clipped += usize::from(code != wanted);
+            code as i8
+        };
+        let first = usize::from(circuits[0]);
+        if usize::from(circuits[circuits.len() - 1]) - first + 1 == circuits.len() {
+            for (cell, w) in row[first..].iter_mut().zip(weights) {
+                *cell = code(*w, &mut clipped);
+            }
+        } else {
+            for (id, w) in circuits.iter().zip(weights) {
+                row[usize::from(*id)] = code(*w, &mut clipped);
+            }
+        }
+        clipped
+    }
+
+    /// The weight that the code of `weight` stands for, in model units: what the chip really uses.
+    #[must_use]
+    pub fn quantised(&self, l: usize, weight: f32) -> f32 {
+        let scale = self.scale[l];
+        (weight * scale).round_ties_even().clamp(self.weight_min, self.weight_max) / scale
+    }
+
+    /// Trials that fit one run, if none has more than `events` input events.
+    #[must_use]
+    pub fn trials_per_run(&self, events: usize) -> usize {
+        (self.event_limit / events.max(1)).min(self.trials_by_memory).max(1)
+    }
+
+    /// Turns samples `range` of a batch into stimuli. Trial numbers are `first_trial + k` for the `k`-th of them.
+    pub fn stimuli(
+        &self,
+        inputs: &SpikeTrains,
+        range: std::ops::Range<usize>,
+        first_trial: u64,
+        into: &mut Vec<Stimulus>,
+    ) {
+        let shift = match self.options.timing {
+            SpikeTiming::NewCurrent => 0,
+            SpikeTiming::OldCurrent => 1,
+        };
+        let duration = self.step_ticks * self.grid.steps as Tick;
+        into.resize_with(range.len(), Stimulus::default);
+        for ((k, sample), stimulus) in range.enumerate().zip(into.iter_mut()) {
+            stimulus.trial = first_trial + k as u64;
+            stimulus.duration = duration;
+            stimulus.events.clear();
+            // Events of the last steps could not reach a state any more.
+            for step in 0..self.grid.steps - shift {
+                let tick = (step + shift) as Tick * self.step_ticks;
+                let units = inputs.at(sample, step);
+                stimulus.events.extend(units.iter().map(|unit| SpikeEvent::new(tick, *unit)));
+            }
+        }
+    }
+}
+
+fn default_value(caps: &Capabilities, parameter: Parameter) -> Result<f32, Error> {
+    let spec = caps.parameter(parameter).ok_or(Error::MissingParameter { parameter })?;
+    Ok(spec.value(spec.code_default))
+}
+
+fn check_fit(
+    caps: &Capabilities,
+    inputs: usize,
+    layers: &[LayerTarget],
+    options: &TranslationOptions,
+) -> Result<(), Error> {
+    if inputs > usize::from(caps.inputs) {
+        return Err(Error::TooFewInputs { needed: inputs, available: usize::from(caps.inputs) });
+    }
+    if options.membranes && caps.adc.is_none() {
+        return Err(Error::NoConverter);
+    }
+    let on_chip: Vec<&LayerTarget> = layers.iter().filter(|l| l.site == Site::Chip).collect();
+    if !caps.recurrent && (on_chip.len() > 1 || on_chip.iter().any(|l| l.recurrent)) {
+        return Err(Error::NoRecurrence);
+    }
+    let unobservable = |l: &LayerTarget| l.site == Site::Chip && !l.spiking && !options.membranes;
+    match layers.iter().position(unobservable) {
+        Some(layer) => Err(Error::Unobservable { layer }),
+        None => Ok(()),
+    }
+}
+
+fn step_ticks(caps: &Capabilities, grid: &Grid, membranes: bool) -> Result<Tick, Error> {
+    let exact = grid.dt_us * 1000.0 / f64::from(caps.tick_ns);
+    let ticks = exact.round();
+    if ticks < 1.0 || (exact - ticks).abs() > 1e-6 * exact {
+        return Err(Error::Grid { dt_us: grid.dt_us, tick_ns: caps.tick_ns });
+    }
+    if let (true, Some(adc)) = (membranes, caps.adc)
+        && (ticks as u32) < adc.min_period
+    {
+        let min_us = caps.microseconds(adc.min_period);
+        return Err(Error::StepTooShort { dt_us: grid.dt_us, min_us });
+    }
+    let needed = ticks as u64 * grid.steps as u64;
+    if needed > u64::from(caps.max_duration) {
+        let available = u64::from(caps.max_duration);
+        return Err(Error::TrialTooLarge { what: "ticks", needed, available });
+    }
+    Ok(ticks as Tick)
+}
+
+fn trials_by_memory(caps: &Capabilities, recording: &Recording) -> Result<usize, Error> {
+    let needed = u64::from(recording.samples)
+        * recording.traces.len() as u64
+        * u64::from(caps.bytes_per_sample());
+    let available = u64::from(caps.buffers.trace_bytes);
+    if needed > available {
+        return Err(Error::TrialTooLarge { what: "bytes of trace memory", needed, available });
+    }
+    let fitting = available.checked_div(needed).unwrap_or(u64::MAX);
+    Ok(fitting.min(u64::from(caps.buffers.trials)) as usize)
+}
+
+/// Sets the codes of a layer's time constants and returns their design values (τ_mem, τ_syn) in µs.
+fn set_time_constants(
+    caps: &Capabilities,
+    config: &mut ChipConfig,
+    circuits: &[u16],
+    layer: &LayerTarget,
+) -> Result<(f64, f64), Error> {
+    let mut set = |parameter: Parameter, wanted: f64| -> Result<f64, Error> {
+        let spec = caps.parameter(parameter).ok_or(Error::MissingParameter { parameter })?;
+        let (code, clipped) = spec.nearest_code(wanted as f32);
+        let value = spec.value(code);
+        if clipped && (f64::from(value) - wanted).abs() > 0.05 * wanted {
+            let ends = (spec.value(spec.code_min), spec.value(spec.code_max));
+            let range = (ends.0.min(ends.1), ends.0.max(ends.1));
+            return Err(Error::OutOfRange { parameter, wanted: wanted as f32, range });
+        }
+        if let Some(codes) = config.codes_mut(parameter) {
+            for id in circuits {
+                codes[usize::from(*id)] = code;
+            }
+        }
+        Ok(f64::from(value))
+    };
+    let tau_mem = set(Parameter::TauMem, layer.tau_mem_us)?;
+    let tau_syn = set(Parameter::TauSynExc, layer.tau_syn_us)?;
+    set(Parameter::TauSynInh, layer.tau_syn_us)?;
+    Ok((tau_mem, tau_syn))
+}
+
+#[cfg(test)]
+mod tests;
