@@ -55,8 +55,6 @@ pub struct Translation {
     pub(crate) step_ticks: Tick,
     /// Converter steps per threshold.
     pub(crate) theta_lsb: f32,
-    /// Converter step of the resting membrane by design.
-    pub(crate) leak_lsb: f32,
     /// Codes per unit of weight by design, per layer.
     nominal_scale: Vec<f32>,
     /// Codes per unit of weight as last written, per layer.
@@ -133,7 +131,6 @@ impl Translation {
             options,
             step_ticks,
             theta_lsb,
-            leak_lsb,
             scale: nominal_scale.clone(),
             nominal_scale,
             inputs,
@@ -410,4 +407,4 @@ fn set_time_constants(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

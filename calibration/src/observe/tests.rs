@@ -1,0 +1,95 @@
+use crate::translation::Translation;
+use crate::translation::tests::{GRID, caps, layer, options};
+use crate::{Baseline, TranslationOptions};
+use spikeloop_hal::{Observables, SpikeEvent};
+use spikeloop_models::observation::Observation;
+
+const STEP: u32 = 425;
+
+/// Two hidden units and one readout, two trials.
+fn observables(spikes: [&[(u32, u16)]; 2]) -> Observables {
+    let mut observables = Observables::default();
+    observables.clear();
+    for trial in spikes {
+        observables.spikes.extend(trial.iter().map(|(t, id)| SpikeEvent::new(*t, *id)));
+        observables.offsets.push(observables.spikes.len() as u32);
+    }
+    for trial in 0..2_u16 {
+        for k in 0..20_u16 {
+            observables.samples.extend([80 + trial + k, 90, 100 - k]);
+        }
+    }
+    observables
+}
+
+fn translation(baseline: Baseline) -> Translation {
+    let layers = [layer(2, true), layer(1, false)];
+    let options = TranslationOptions { baseline, ..options() };
+    Translation::new(&caps(3, 4), GRID, 4, &layers, options).unwrap()
+}
+
+#[test]
+fn membranes_are_in_thresholds_above_the_first_sample() {
+    let mut out = Observation::default();
+    let report =
+        translation(Baseline::FirstSample).observe(&observables([&[], &[]]), &mut out).unwrap();
+    let hidden = out.layers[0].membrane.as_ref().unwrap();
+    assert_eq!(hidden.len(), 2 * 20 * 2);
+    for trial in 0..2 {
+        for k in 0..20 {
+            let at = (trial * 20 + k) * 2;
+            assert!((hidden[at] - k as f32 / 70.0).abs() < 1e-6);
+            assert_eq!(hidden[at + 1], 0.0);
+        }
+    }
+    let readout = out.layers[1].membrane.as_ref().unwrap();
+    assert!((readout[19] + 19.0 / 70.0).abs() < 1e-6);
+    assert!(out.layers[1].spikes.is_none());
+    assert_eq!((report.saturated, report.late_spikes), (0, 0));
+}
+
+#[test]
+fn the_mean_over_the_run_can_be_the_baseline() {
+    let mut out = Observation::default();
+    translation(Baseline::RunMean).observe(&observables([&[], &[]]), &mut out).unwrap();
+    let hidden = out.layers[0].membrane.as_ref().unwrap();
+    assert!((hidden[2] - 0.5 / 70.0).abs() < 1e-6, "80 + 1 − 80.5");
+    assert_eq!(hidden[0], 0.0, "state 0 is the resting state by definition");
+}
+
+#[test]
+fn spikes_belong_to_the_first_state_after_them_and_mark_the_crossing() {
+    let trial = [(1, 0), (STEP, 1), (STEP + 1, 0), (2 * STEP, 0), (20 * STEP - 1, 1)];
+    let mut out = Observation::default();
+    let report =
+        translation(Baseline::FirstSample).observe(&observables([&trial, &[]]), &mut out).unwrap();
+    let spikes = out.layers[0].spikes.as_ref().unwrap();
+    assert_eq!(spikes.samples(), 2);
+    assert_eq!(spikes.at(0, 0), []);
+    assert_eq!(spikes.at(0, 1), [0, 1]);
+    assert_eq!(spikes.at(0, 2), [0]);
+    assert_eq!((report.double_spikes, report.late_spikes), (1, 1));
+    assert_eq!(spikes.count(1), 0);
+    let hidden = out.layers[0].membrane.as_ref().unwrap();
+    assert_eq!(&hidden[2..4], [1.0, 1.0]);
+    assert_eq!(hidden[4], 1.0);
+    assert_eq!(hidden[5], 0.0, "no spike, no mark");
+}
+
+#[test]
+fn saturation_is_counted() {
+    let mut o = observables([&[], &[]]);
+    o.samples[3] = 255;
+    o.samples[6] = 0;
+    o.samples[9] = 220;
+    let report = translation(Baseline::FirstSample).observe(&o, &mut Observation::default()).unwrap();
+    assert_eq!((report.saturated, report.unreliable), (2, 3));
+}
+
+#[test]
+fn a_wrong_shape_is_an_error_and_not_a_panic() {
+    let mut o = observables([&[], &[]]);
+    o.samples.pop();
+    let error = translation(Baseline::FirstSample).observe(&o, &mut Observation::default());
+    assert!(error.unwrap_err().to_string().contains("119 samples where 120"));
+}
