@@ -48,6 +48,15 @@ impl SpikeTrains {
         (self.offsets.len() - 1) / self.steps.max(1)
     }
 
+    /// Replaces the contents by samples `range` of `other`; keeps the memory.
+    pub fn copy_range(&mut self, other: &Self, range: std::ops::Range<usize>) {
+        self.reset(other.steps, other.units);
+        let (first, last) = (range.start * other.steps, range.end * other.steps);
+        let base = other.offsets[first];
+        self.ids.extend_from_slice(&other.ids[base as usize..other.offsets[last] as usize]);
+        self.offsets.extend(other.offsets[first + 1..=last].iter().map(|offset| offset - base));
+    }
+
     /// Adds a spike of `unit` to the step that is being filled.
     pub fn push(&mut self, unit: u16) {
         debug_assert!(usize::from(unit) < self.units);
@@ -77,5 +86,46 @@ impl SpikeTrains {
     #[must_use]
     pub fn total(&self) -> usize {
         self.ids.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> SpikeTrains {
+        let mut trains = SpikeTrains::new(2, 9);
+        for sample in 0..4_u16 {
+            for step in 0..2 {
+                for unit in 0..=sample {
+                    trains.push(unit + step);
+                }
+                trains.end_step();
+            }
+        }
+        trains
+    }
+
+    #[test]
+    fn what_was_pushed_comes_back() {
+        let trains = example();
+        assert_eq!((trains.samples(), trains.total()), (4, 20));
+        assert_eq!(trains.at(2, 1), [1, 2, 3]);
+        assert_eq!(trains.count(3), 8);
+    }
+
+    #[test]
+    fn a_range_is_the_same_samples() {
+        let trains = example();
+        let mut part = SpikeTrains::new(1, 1);
+        part.copy_range(&trains, 1..3);
+        assert_eq!(part.samples(), 2);
+        for sample in 0..2 {
+            for step in 0..2 {
+                assert_eq!(part.at(sample, step), trains.at(sample + 1, step));
+            }
+        }
+        part.copy_range(&trains, 4..4);
+        assert_eq!((part.samples(), part.total()), (0, 0));
     }
 }

@@ -1,0 +1,282 @@
+//! One reproducible run, as data: task, network, method, chip, seeds and budget.
+//!
+//! An experiment is what an experiment file says after its defaults are filled in; the run folder keeps it in
+//! this resolved form. Everything random in it comes from `seed`, each purpose from a stream of its own.
+
+use crate::data::DataSpec;
+use serde::{Deserialize, Serialize};
+use spikeloop_calibration::{Baseline, Grid, LayerTarget, Site, Spread, SpikeTiming};
+use spikeloop_models::init::{Init, psp_sums};
+use spikeloop_models::layer::{Current, InputScale, LayerSpec, NeuronKind, PerUnit, Reset};
+use spikeloop_models::loss::Loss;
+use spikeloop_models::network::Network;
+use spikeloop_models::optim::{Rule, Schedule};
+use spikeloop_models::regularise::Regulariser;
+use spikeloop_models::surrogate::Surrogate;
+
+/// An experiment file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// Name of the run.
+    pub name: String,
+    /// Seed of initialisation, shuffling and tie-breaking.
+    #[serde(default = "one")]
+    pub seed: u64,
+    /// What is learned.
+    pub task: DataSpec,
+    /// What learns.
+    pub network: NetworkSpec,
+    /// How it learns.
+    pub learning: Learning,
+    /// On what it learns.
+    #[serde(default)]
+    pub chip: ChipSpec,
+}
+
+/// A fully connected chain: hidden layers of current-based LIF neurons and a leaky-integrator readout.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkSpec {
+    /// Units of each hidden layer.
+    pub hidden: Vec<usize>,
+    /// Whether hidden layers have recurrent weights.
+    #[serde(default)]
+    pub recurrent: bool,
+    /// Time step in µs of chip time.
+    pub dt_us: f64,
+    /// States, the resting state included.
+    pub steps: usize,
+    /// Membrane time constant in µs.
+    pub tau_mem_us: f64,
+    /// Synaptic time constant in µs.
+    pub tau_syn_us: f64,
+    /// Which current the membrane integrates.
+    #[serde(default = "new_current")]
+    pub current: Current,
+    /// Factor between current and membrane.
+    #[serde(default = "scale_one")]
+    pub input_scale: InputScale,
+    /// What a spike does to the membrane of the model.
+    #[serde(default = "subtractive")]
+    pub reset: Reset,
+    /// Whether the gradient ignores the reset.
+    #[serde(default = "yes")]
+    pub detach_reset: bool,
+    /// Derivative of a spike.
+    pub surrogate: Surrogate,
+}
+
+/// How the network learns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Learning {
+    /// Method. Back-propagation through time with surrogate gradients.
+    #[serde(default)]
+    pub method: MethodName,
+    /// Passes over the training set, on the chip if there is one.
+    pub epochs: usize,
+    /// Passes in software before the first on the chip: a warm start.
+    #[serde(default)]
+    pub warm_start_epochs: usize,
+    /// Samples of one step of the optimizer.
+    pub batch: usize,
+    /// The test set (or validation set, if the task has one) is evaluated after every so many epochs, and
+    /// after the last.
+    #[serde(default = "one_usize")]
+    pub evaluate_every: usize,
+    /// What is minimised.
+    pub loss: Loss,
+    /// Penalties.
+    #[serde(default)]
+    pub regularisers: Vec<Regulariser>,
+    /// Initial weights of hidden layers.
+    pub init: Init,
+    /// Initial weights of the readout; as `init` if missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_readout: Option<Init>,
+    /// Rule of the optimizer.
+    #[serde(default = "Rule::adam")]
+    pub optimizer: Rule,
+    /// Learning rate.
+    pub rate: f64,
+    /// Learning rate over epochs.
+    #[serde(default)]
+    pub schedule: Schedule,
+}
+
+/// Methods by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MethodName {
+    /// Surrogate-gradient back-propagation through time, with injection of what a chip measured.
+    #[default]
+    Bptt,
+}
+
+/// What the chip returns for learning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Observe {
+    /// Spikes and membranes of all layers.
+    #[default]
+    Membranes,
+    /// Spikes of the hidden layers; the readout is computed by the host.
+    Spikes,
+}
+
+/// The chip and how it is used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChipSpec {
+    /// Selector, as for `--chip`; nothing or `software` trains the model alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// What comes back.
+    #[serde(default)]
+    pub observe: Observe,
+    /// Layout over the array.
+    #[serde(default)]
+    pub spread: Spread,
+    /// Reference of the membranes.
+    #[serde(default)]
+    pub baseline: Baseline,
+}
+
+fn one() -> u64 {
+    1
+}
+fn one_usize() -> usize {
+    1
+}
+fn yes() -> bool {
+    true
+}
+fn new_current() -> Current {
+    Current::New
+}
+fn scale_one() -> InputScale {
+    InputScale::One
+}
+fn subtractive() -> Reset {
+    Reset::Subtractive
+}
+
+/// An experiment that contradicts itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExperimentError {
+    /// A number that makes no sense.
+    #[error("{key} = {got}: it must be {must}")]
+    Value {
+        /// Dotted key.
+        key: &'static str,
+        /// What it is.
+        got: f64,
+        /// What it must be.
+        must: &'static str,
+    },
+    /// The network cannot be made.
+    #[error(transparent)]
+    Model(#[from] spikeloop_models::error::ModelError),
+}
+
+impl Experiment {
+    /// Checks what the types do not.
+    ///
+    /// # Errors
+    /// The first value that makes no sense.
+    pub fn check(&self) -> Result<(), ExperimentError> {
+        let positive = |key, got: usize| match got {
+            0 => Err(ExperimentError::Value { key, got: 0.0, must: "at least 1" }),
+            _ => Ok(()),
+        };
+        positive("learning.batch", self.learning.batch)?;
+        positive("learning.evaluate_every", self.learning.evaluate_every)?;
+        positive("network.hidden (number of layers)", self.network.hidden.len())?;
+        if self.network.steps < 2 {
+            let got = self.network.steps as f64;
+            return Err(ExperimentError::Value { key: "network.steps", got, must: "at least 2" });
+        }
+        if !(self.learning.rate.is_finite() && self.learning.rate > 0.0) {
+            let got = self.learning.rate;
+            return Err(ExperimentError::Value { key: "learning.rate", got, must: "positive" });
+        }
+        self.learning.loss.check()?;
+        Ok(())
+    }
+
+    fn layer_spec(&self, units: usize, neuron: NeuronKind) -> LayerSpec {
+        let n = &self.network;
+        LayerSpec {
+            neuron,
+            dt_us: n.dt_us,
+            tau_mem_us: PerUnit::Uniform(n.tau_mem_us),
+            tau_syn_us: PerUnit::Uniform(n.tau_syn_us),
+            current: n.current,
+            input_scale: n.input_scale,
+            reset: if neuron.spikes() { n.reset } else { Reset::None },
+            detach_reset: n.detach_reset,
+            surrogate: n.surrogate,
+            ..LayerSpec::chip_grid(units)
+        }
+    }
+
+    /// The network with its initial weights.
+    ///
+    /// # Errors
+    /// Parameters out of range.
+    pub fn network(&self, inputs: usize, classes: usize) -> Result<Network<f32>, ExperimentError> {
+        let mut specs: Vec<LayerSpec> =
+            self.network.hidden.iter().map(|n| self.layer_spec(*n, NeuronKind::CubaLif)).collect();
+        let recurrent = vec![self.network.recurrent; specs.len()];
+        specs.push(self.layer_spec(classes, NeuronKind::CubaLi));
+        let readout = specs.len() - 1;
+        let mut network = Network::new(self.network.steps, inputs, specs, &recurrent)?;
+        for l in 0..=readout {
+            let init = match &self.learning.init_readout {
+                Some(init) if l == readout => init,
+                _ => &self.learning.init,
+            };
+            spikeloop_models::init::draw(&mut network, l, init, None, self.seed)?;
+        }
+        Ok(network)
+    }
+
+    /// The model's clock.
+    #[must_use]
+    pub fn grid(&self) -> Grid {
+        Grid { dt_us: self.network.dt_us, steps: self.network.steps }
+    }
+
+    /// When a spike starts to act in the model's convention.
+    #[must_use]
+    pub fn timing(&self) -> SpikeTiming {
+        match self.network.current {
+            Current::New => SpikeTiming::NewCurrent,
+            Current::Old => SpikeTiming::OldCurrent,
+        }
+    }
+}
+
+/// What the layers of a network need of a chip.
+#[must_use]
+pub fn layer_targets(network: &Network<f32>, observe: Observe) -> Vec<LayerTarget> {
+    network
+        .layers
+        .iter()
+        .map(|layer| {
+            let spec = &layer.spec;
+            let spiking = spec.neuron.spikes();
+            LayerTarget {
+                units: spec.units,
+                tau_mem_us: spec.tau_mem_us.at(0),
+                tau_syn_us: spec.tau_syn_us.at(0),
+                spiking,
+                recurrent: layer.recurrent.is_some(),
+                psp_peak: psp_sums(spec, 0).peak,
+                site: if spiking || observe == Observe::Membranes { Site::Chip } else { Site::Host },
+            }
+        })
+        .collect()
+}
