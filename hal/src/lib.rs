@@ -5,6 +5,7 @@
 
 pub mod caps;
 pub mod event;
+pub mod wire;
 
 #[cfg(feature = "std")]
 pub mod chip;
@@ -16,6 +17,14 @@ pub mod error;
 pub mod runner;
 #[cfg(feature = "std")]
 pub mod link;
+#[cfg(feature = "std")]
+pub mod selector;
+#[cfg(feature = "std")]
+pub mod registry;
+#[cfg(feature = "std")]
+pub mod nearest;
+#[cfg(feature = "std")]
+pub mod list;
 
 pub use caps::{
     Adc, Buffers, Capabilities, Identity, Law, PROTOCOL_VERSION, Parameter, ParameterSpec, Unit,
@@ -30,3 +39,5 @@ pub use config::{ChipConfig, Recording};
 pub use error::Error;
 #[cfg(feature = "std")]
 pub use runner::Runner;
+#[cfg(feature = "std")]
+pub use selector::Selector;
