@@ -88,4 +88,61 @@ pub enum Error {
         /// Attempts made.
         attempts: u8,
     },
+    /// The selector is malformed.
+    #[error(transparent)]
+    Selector(#[from] crate::selector::SelectorError),
+    /// There is nothing where the device should be.
+    #[error("no device at {device}: {remedy}")]
+    NoDevice {
+        /// Its selector.
+        device: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Somebody else talks to the device.
+    #[error("{device} is in use by another program: close that one first, `spikeloop list` shows which")]
+    DeviceInUse {
+        /// Its selector.
+        device: String,
+    },
+    /// The operating system does not let this user open the device.
+    #[error("no permission to open {device}: {remedy}")]
+    Permission {
+        /// Its selector.
+        device: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The device is there but cannot be opened.
+    #[error("cannot open {device}: {source}")]
+    Open {
+        /// Its selector.
+        device: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// This build cannot reach devices of this kind.
+    #[error("cannot open {device}: {remedy}")]
+    Unsupported {
+        /// Its selector.
+        device: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The folder in which running virtual boards are listed cannot be used.
+    #[error("cannot use {path}, where running virtual boards are listed: {source}; set XDG_RUNTIME_DIR to a folder of your own")]
+    Registry {
+        /// The folder or file.
+        path: std::path::PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A virtual board of this name runs already.
+    #[error("a virtual board named {name:?} runs already (process {pid}): choose another name, or stop that one")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The process that runs it.
+        pid: u32,
+    },
 }
