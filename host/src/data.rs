@@ -1,0 +1,143 @@
+//! Data sets as spike times, ready to be put on a network's time grid.
+//!
+//! [`load`] turns a [`DataSpec`] into a [`Dataset`]: spike times are computed once, and a batch only
+//! needs [`Split::encode`]. Four sets are known ([`DataName`]): two need no files (Yin-Yang from its
+//! published generator, the 8×8 digits inside the binary), two read the published IDX files and
+//! refuse others by checksum.
+//!
+//! ```
+//! use spikeloop::data::{self, DataName, DataSpec};
+//! use spikeloop_models::spike_train::SpikeTrains;
+//!
+//! let set = data::load(&DataSpec::new(DataName::Digits), None)?;
+//! let mut batch = SpikeTrains::default();
+//! set.train.encode(&[0, 1, 2], &set.grid, &mut batch);
+//! assert_eq!((batch.samples(), batch.units()), (3, set.inputs));
+//! # Ok::<(), data::DataError>(())
+//! ```
+
+mod digits;
+mod error;
+mod idx;
+mod images;
+mod mersenne;
+mod resample;
+mod spec;
+mod yin_yang;
+
+use std::path::Path;
+
+use spikeloop_models::encode::{Grid, Origin, SpikeTimes};
+use spikeloop_models::spike_train::SpikeTrains;
+
+pub use error::DataError;
+pub use images::{DATA_VARIABLE, Family};
+pub use resample::{CROP, SIDE, resample_16};
+pub use spec::{DataName, DataSpec};
+
+/// A classification task on spike times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    /// Which set this is.
+    pub name: DataName,
+    /// Number of classes; labels are below it.
+    pub classes: usize,
+    /// Names of the classes, as many as there are classes.
+    pub class_names: &'static [&'static str],
+    /// Number of input units, copies included.
+    pub inputs: usize,
+    /// The time grid that the spike code was published with.
+    pub grid: Grid,
+    /// Samples to learn from.
+    pub train: Split,
+    /// Samples to choose hyper-parameters by, if the specification holds some out.
+    pub validation: Option<Split>,
+    /// Samples to report figures on.
+    pub test: Split,
+}
+
+/// Samples with their labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Split {
+    /// Spike times, one sample per label.
+    pub times: SpikeTimes,
+    /// What time 0 of the grid is.
+    pub origin: Origin,
+    /// Class of each sample.
+    pub labels: Vec<u16>,
+}
+
+impl Split {
+    /// Number of samples.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no sample.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Puts the samples `indices` (each below [`Self::len`]) on the time grid, in this order. What
+    /// `into` held is forgotten; its memory is used again.
+    pub fn encode(&self, indices: &[u32], grid: &Grid, into: &mut SpikeTrains) {
+        self.times.bin(indices, grid, self.origin, into);
+    }
+
+    /// The samples from `start` up to, not including, `end`.
+    #[must_use]
+    pub fn slice(&self, start: usize, end: usize) -> Self {
+        let end = end.min(self.len());
+        let start = start.min(end);
+        Self {
+            times: self.times.slice(start, end),
+            origin: self.origin,
+            labels: self.labels[start..end].to_vec(),
+        }
+    }
+}
+
+/// Loads the data set that `spec` names. Files are looked for in `data_dir` or, without it, in the
+/// folder that the environment variable [`DATA_VARIABLE`] names.
+///
+/// # Errors
+/// [`DataError`] for missing, truncated or altered files, and for a specification that asks for more
+/// samples than there are.
+pub fn load(spec: &DataSpec, data_dir: Option<&Path>) -> Result<Dataset, DataError> {
+    let copies = spec.copies.unwrap_or_else(|| spec.name.default_copies());
+    if !(1..=255).contains(&copies) {
+        return Err(DataError::Copies { copies });
+    }
+    match spec.name {
+        DataName::Yinyang => yin_yang::load(spec, copies),
+        DataName::Digits => digits::load(spec, copies),
+        DataName::Mnist16 => images::load(spec, Family::Mnist, copies, data_dir),
+        DataName::Fashion16 => images::load(spec, Family::Fashion, copies, data_dir),
+    }
+}
+
+/// Cuts the hold-out from the end of the training samples, then shortens the splits as `spec` asks.
+fn arrange(spec: &DataSpec, train: Split, test: Split) -> Result<[Split; 3], DataError> {
+    let total = train.len();
+    let wanted = spec.validation.saturating_add(spec.train.unwrap_or(1));
+    check_count("train", wanted, total)?;
+    check_count("test", spec.test.unwrap_or(1), test.len())?;
+    let kept = total - spec.validation;
+    let validation = train.slice(kept, total);
+    let train = train.slice(0, spec.train.unwrap_or(kept));
+    let test = test.slice(0, spec.test.unwrap_or(test.len()));
+    Ok([train, validation, test])
+}
+
+/// Refuses a split of no sample or of more samples than there are.
+fn check_count(split: &'static str, wanted: usize, available: usize) -> Result<(), DataError> {
+    if wanted == 0 || wanted > available {
+        return Err(DataError::Count { split, wanted, available });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

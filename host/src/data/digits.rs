@@ -1,0 +1,77 @@
+//! The 8×8 handwritten digits, inside the binary, so that a first training needs no files.
+//!
+//! 1797 digits of 64 pixels from 0 to 16 (E. Alpaydin & C. Kaynak, UCI; as distributed by
+//! scikit-learn under BSD-3-Clause, see `digits.LICENCE.txt` beside the data). One in five of each
+//! class is a test sample; the split is fixed.
+
+use std::io::Read;
+
+use spikeloop_models::encode::{Grid, Origin, SpikeTimes, latency_table};
+
+use super::mersenne::Mersenne;
+use super::{DataError, DataName, DataSpec, Dataset, Split, arrange};
+
+const PACKED: &[u8] = include_bytes!("digits.bin.gz");
+/// Number of digits.
+const COUNT: usize = 1797;
+/// Pixels of a digit.
+const PIXELS: usize = 64;
+/// One of so many digits of each class is for testing.
+const TEST_SHARE: usize = 5;
+/// Seed of the fixed split.
+const SPLIT_SEED: u32 = 1797;
+
+/// Pixels and label of every digit, in the published order.
+pub(super) fn records() -> Vec<([u8; PIXELS], u16)> {
+    let mut raw = Vec::with_capacity(COUNT * (PIXELS + 1));
+    #[allow(clippy::expect_used, reason = "compiled in, and a test checks its sum")]
+    flate2::read::GzDecoder::new(PACKED).read_to_end(&mut raw).expect("the digits are intact");
+    let record = |bytes: &[u8]| {
+        let mut pixels = [0; PIXELS];
+        pixels.copy_from_slice(&bytes[..PIXELS]);
+        (pixels, u16::from(bytes[PIXELS]))
+    };
+    raw.chunks_exact(PIXELS + 1).map(record).collect()
+}
+
+/// Indices of training and test samples, shuffled; each class is split in the same proportion.
+fn split_indices(labels: &[u16]) -> [Vec<usize>; 2] {
+    let mut order: Vec<usize> = (0..labels.len()).collect();
+    let mut generator = Mersenne::new(SPLIT_SEED);
+    for i in (1..order.len()).rev() {
+        order.swap(i, generator.below(i as u32 + 1) as usize);
+    }
+    let mut seen = [0_usize; 10];
+    let (test, train) = order.into_iter().partition(|&i| {
+        let count = &mut seen[usize::from(labels[i]) % 10];
+        *count += 1;
+        *count % TEST_SHARE == 0
+    });
+    [train, test]
+}
+
+pub(super) fn load(spec: &DataSpec, copies: usize) -> Result<Dataset, DataError> {
+    let records = records();
+    let table = latency_table(16, 0.2, 8.0);
+    let labels: Vec<u16> = records.iter().map(|r| r.1).collect();
+    let [train, test] = split_indices(&labels).map(|indices| {
+        let mut times = SpikeTimes::new(PIXELS * copies);
+        for &i in &indices {
+            let one = records[i].0.map(|v| table[usize::from(v.min(16))]);
+            times.push_sample(std::iter::repeat_n(one, copies).flatten());
+        }
+        let labels = indices.iter().map(|&i| labels[i]).collect();
+        Split { times, origin: Origin::BatchMinimum, labels }
+    });
+    let [train, validation, test] = arrange(spec, train, test)?;
+    Ok(Dataset {
+        name: DataName::Digits,
+        classes: 10,
+        class_names: &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+        inputs: PIXELS * copies,
+        grid: Grid::LATENCY,
+        train,
+        validation: (spec.validation > 0).then_some(validation),
+        test,
+    })
+}

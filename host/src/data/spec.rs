@@ -1,0 +1,72 @@
+//! Which data set an experiment uses, as written in its configuration.
+
+/// A data set by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DataName {
+    /// Three classes in a disc, four features, generated (Kriener, Göltz & Petrovici 2022).
+    Yinyang,
+    /// 1797 handwritten digits of 8×8 pixels, inside the binary.
+    Digits,
+    /// MNIST cropped and resampled to 16×16 pixels (Cramer et al., PNAS 2022).
+    Mnist16,
+    /// Fashion-MNIST, prepared in the same way.
+    Fashion16,
+}
+
+impl DataName {
+    /// Every known data set.
+    pub const ALL: [Self; 4] = [Self::Yinyang, Self::Digits, Self::Mnist16, Self::Fashion16];
+
+    /// The name in configuration files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Yinyang => "yinyang",
+            Self::Digits => "digits",
+            Self::Mnist16 => "mnist16",
+            Self::Fashion16 => "fashion16",
+        }
+    }
+
+    /// How often each input is repeated unless the specification says otherwise.
+    pub(super) fn default_copies(self) -> usize {
+        if self == Self::Yinyang { 5 } else { 1 }
+    }
+}
+
+impl std::fmt::Display for DataName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A data set and how much of it to use.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSpec {
+    /// Which set.
+    pub name: DataName,
+    /// Number of training samples, the first ones of the set; all that are left by default (5000
+    /// for Yin-Yang, as published; its generator gives any number).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<usize>,
+    /// Number of test samples, the first ones of the set; all by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<usize>,
+    /// Number of samples to hold out for tuning, taken from the end of the training set so that the
+    /// test set stays untouched (Yin-Yang: from its published validation set); 0 by default.
+    #[serde(default)]
+    pub validation: usize,
+    /// How often each input is repeated, 1 to 255; 5 for Yin-Yang and 1 for images by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<usize>,
+}
+
+impl DataSpec {
+    /// The whole set `name`, nothing held out.
+    #[must_use]
+    pub fn new(name: DataName) -> Self {
+        Self { name, train: None, test: None, validation: 0, copies: None }
+    }
+}

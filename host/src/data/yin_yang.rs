@@ -1,0 +1,94 @@
+//! The Yin-Yang task (Kriener, Göltz & Petrovici, NICE 2022), from its published generator.
+//!
+//! Points of a disc of radius 0.5 around (0.5, 0.5), in the three parts of the Yin-Yang sign; the
+//! features are `(x, y, 1 − x, 1 − y)`. Seeds 42, 41 and 40 give the published training, validation
+//! and test samples bit for bit.
+
+use spikeloop_models::encode::{Grid, Origin, SpikeTimes, yin_yang_us};
+
+use super::mersenne::Mersenne;
+use super::{DataError, DataName, DataSpec, Dataset, Split, check_count};
+
+const RADIUS: f64 = 0.5;
+const DOT_RADIUS: f64 = 0.1;
+/// Published sizes of the training, validation and test sets.
+const SIZES: [usize; 3] = [5000, 1000, 1000];
+/// Published seeds of the training, validation and test sets.
+const SEEDS: [u32; 3] = [42, 41, 40];
+/// More samples than this are a mistake rather than a wish.
+const MOST: usize = 1_000_000;
+
+/// Class of a point: 0 yin, 1 yang, 2 dot.
+fn class_of(x: f64, y: f64) -> u16 {
+    let right = (x - 1.5 * RADIUS).hypot_exact(y - RADIUS);
+    let left = (x - 0.5 * RADIUS).hypot_exact(y - RADIUS);
+    if right < DOT_RADIUS || left < DOT_RADIUS {
+        return 2;
+    }
+    let yang = right <= DOT_RADIUS
+        || (left > DOT_RADIUS && left <= 0.5 * RADIUS)
+        || (y > RADIUS && right > 0.5 * RADIUS);
+    u16::from(yang)
+}
+
+/// `√(a² + b²)` as the published generator rounds it (not `hypot`, which rounds once).
+trait HypotExact {
+    fn hypot_exact(self, other: Self) -> Self;
+}
+
+impl HypotExact for f64 {
+    fn hypot_exact(self, other: Self) -> Self {
+        (self * self + other * other).sqrt()
+    }
+}
+
+/// The first `count` points of the set with this seed: `(x, y)` and class.
+pub(super) fn points(seed: u32, count: usize) -> Vec<([f64; 2], u16)> {
+    let mut generator = Mersenne::new(seed);
+    let mut draw = || {
+        let goal = generator.below(3) as u16;
+        loop {
+            let x = generator.unit() * 2.0 * RADIUS;
+            let y = generator.unit() * 2.0 * RADIUS;
+            let inside = (x - RADIUS).hypot_exact(y - RADIUS) <= RADIUS;
+            if inside && class_of(x, y) == goal {
+                return ([x, y], goal);
+            }
+        }
+    };
+    (0..count).map(|_| draw()).collect()
+}
+
+/// The four features of a point.
+pub(super) fn features([x, y]: [f64; 2]) -> [f64; 4] {
+    [x, y, 1.0 - x, 1.0 - y]
+}
+
+fn split(seed: u32, count: usize, copies: usize) -> Split {
+    let points = points(seed, count);
+    let mut times = SpikeTimes::new(5 * copies);
+    for &(point, _) in &points {
+        times.push_sample(yin_yang_us(features(point).map(|v| v as f32), copies));
+    }
+    Split { times, origin: Origin::Absolute, labels: points.iter().map(|p| p.1).collect() }
+}
+
+pub(super) fn load(spec: &DataSpec, copies: usize) -> Result<Dataset, DataError> {
+    let train = spec.train.unwrap_or(SIZES[0]);
+    let test = spec.test.unwrap_or(SIZES[2]);
+    check_count("train", train, MOST)?;
+    check_count("test", test, MOST)?;
+    if spec.validation > 0 {
+        check_count("validation", spec.validation, MOST)?;
+    }
+    Ok(Dataset {
+        name: DataName::Yinyang,
+        classes: 3,
+        class_names: &["yin", "yang", "dot"],
+        inputs: 5 * copies,
+        grid: Grid::YIN_YANG,
+        train: split(SEEDS[0], train, copies),
+        validation: (spec.validation > 0).then(|| split(SEEDS[1], spec.validation, copies)),
+        test: split(SEEDS[2], test, copies),
+    })
+}
