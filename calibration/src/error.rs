@@ -48,7 +48,7 @@ pub enum Error {
     #[error("a step of {dt_us} us is not a whole number of ticks of {tick_ns} ns: choose a multiple")]
     Grid {
         /// Step of the model.
-        dt_us: f64,
+        dt_us: f32,
         /// Tick of the chip.
         tick_ns: u32,
     },
@@ -56,7 +56,7 @@ pub enum Error {
     #[error("a step of {dt_us} us is shorter than the converter's shortest period of {min_us} us: use a longer step or observe = \"spikes\"")]
     StepTooShort {
         /// Step of the model.
-        dt_us: f64,
+        dt_us: f32,
         /// Shortest period.
         min_us: f64,
     },

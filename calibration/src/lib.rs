@@ -34,5 +34,6 @@ mod translation;
 pub use error::Error;
 pub use observe::{Baseline, ObserveReport};
 pub use placement::{Placement, Spread};
-pub use target::{Grid, LayerTarget, Site, SpikeTiming};
+pub use spikeloop_models::encode::Grid;
+pub use target::{LayerTarget, Site, SpikeTiming};
 pub use translation::{Translation, TranslationOptions, WeightReport};

@@ -2,15 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The model's clock.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Grid {
-    /// Length of a step in microseconds of chip time.
-    pub dt_us: f64,
-    /// Number of states, the resting state 0 included.
-    pub steps: usize,
-}
-
 /// Who computes a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -15,13 +15,18 @@
 
 use crate::error::Error;
 use crate::placement::{Placement, Spread};
-use crate::target::{Grid, LayerTarget, Site, SpikeTiming};
+use crate::Grid;
+use crate::target::{LayerTarget, Site, SpikeTiming};
 use serde::{Deserialize, Serialize};
 use spikeloop_hal::{Capabilities, ChipConfig, Parameter, Recording, SpikeEvent, Stimulus, Tick};
 use spikeloop_models::spike_train::SpikeTrains;
 
 /// A readout may use slightly more than the nominal scale (published: 250 against 240).
 const READOUT_HEADROOM: f32 = 250.0 / 240.0;
+
+/// A code whose design value is further from the wanted one than this fraction is no translation of it: the
+/// end of the range was met, or the codes are too coarse there.
+const MAX_DEVIATION: f64 = 0.1;
 
 /// What can be chosen about a translation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -346,7 +351,7 @@ fn check_fit(
 }
 
 fn step_ticks(caps: &Capabilities, grid: &Grid, membranes: bool) -> Result<Tick, Error> {
-    let exact = grid.dt_us * 1000.0 / f64::from(caps.tick_ns);
+    let exact = f64::from(grid.dt_us) * 1000.0 / f64::from(caps.tick_ns);
     let ticks = exact.round();
     if ticks < 1.0 || (exact - ticks).abs() > 1e-6 * exact {
         return Err(Error::Grid { dt_us: grid.dt_us, tick_ns: caps.tick_ns });
@@ -386,9 +391,9 @@ fn set_time_constants(
 ) -> Result<(f64, f64), Error> {
     let mut set = |parameter: Parameter, wanted: f64| -> Result<f64, Error> {
         let spec = caps.parameter(parameter).ok_or(Error::MissingParameter { parameter })?;
-        let (code, clipped) = spec.nearest_code(wanted as f32);
+        let (code, _) = spec.nearest_code(wanted as f32);
         let value = spec.value(code);
-        if clipped && (f64::from(value) - wanted).abs() > 0.05 * wanted {
+        if (f64::from(value) - wanted).abs() > MAX_DEVIATION * wanted {
             let ends = (spec.value(spec.code_min), spec.value(spec.code_max));
             let range = (ends.0.min(ends.1), ends.0.max(ends.1));
             return Err(Error::OutOfRange { parameter, wanted: wanted as f32, range });

@@ -246,7 +246,7 @@ impl Experiment {
     /// The model's clock.
     #[must_use]
     pub fn grid(&self) -> Grid {
-        Grid { dt_us: self.network.dt_us, steps: self.network.steps }
+        Grid { dt_us: self.network.dt_us as f32, steps: self.network.steps }
     }
 
     /// When a spike starts to act in the model's convention.

@@ -1,0 +1,191 @@
+//! A chip in the loop: batches go out in runs that fit its buffers, measurements come back in model units.
+//!
+//! While the host works on one run the chip already executes the next one: the gradient stays exact, because
+//! the weights change only between batches.
+
+use crate::experiment::{Experiment, Observe, layer_targets};
+use spikeloop_calibration::{ObserveReport, Translation, TranslationOptions};
+use spikeloop_hal::{Capabilities, Chip, ChipConfig, Health, Runner, TimeSplit};
+use spikeloop_models::network::Network;
+use spikeloop_models::observation::Observation;
+use spikeloop_models::spike_train::SpikeTrains;
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// What can go wrong in the loop.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoopError {
+    /// The chip, or the way to it.
+    #[error(transparent)]
+    Chip(#[from] spikeloop_hal::Error),
+    /// The network does not fit the chip.
+    #[error(transparent)]
+    Translation(#[from] spikeloop_calibration::Error),
+}
+
+/// Counters of everything that must not be silent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct LoopCounters {
+    /// Events lost on the way in or out.
+    pub dropped_events: u64,
+    /// Trials or frames that were repeated.
+    pub retries: u64,
+    /// Samples at a rail of the converter.
+    pub saturated_samples: u64,
+    /// Samples outside the range in which the converter can be trusted.
+    pub unreliable_samples: u64,
+    /// Second spikes of a neuron within one state, and spikes after the last state: not used.
+    pub unused_spikes: u64,
+    /// Weights that were outside the range of codes, summed over writes.
+    pub clipped_weights: u64,
+    /// Trials run.
+    pub trials: u64,
+    /// Where the time went.
+    pub time: TimeSplit,
+}
+
+/// A chip with everything needed to run batches of one network on it.
+pub struct ChipLoop {
+    runner: Runner,
+    translation: Translation,
+    config: ChipConfig,
+    observation: Observation<f32>,
+    counters: LoopCounters,
+}
+
+impl ChipLoop {
+    /// Places `network` on `chip`.
+    ///
+    /// # Errors
+    /// [`LoopError::Translation`] if it does not fit.
+    pub fn new(
+        chip: Box<dyn Chip>,
+        network: &Network<f32>,
+        experiment: &Experiment,
+        observe: Observe,
+    ) -> Result<Self, LoopError> {
+        let options = TranslationOptions {
+            spread: experiment.chip.spread,
+            membranes: observe == Observe::Membranes,
+            baseline: experiment.chip.baseline,
+            timing: experiment.timing(),
+        };
+        let layers = layer_targets(network, observe);
+        let translation = Translation::new(
+            chip.capabilities(),
+            experiment.grid(),
+            network.inputs,
+            &layers,
+            options,
+        )?;
+        let config = translation.configuration();
+        Ok(Self {
+            runner: Runner::new(chip),
+            translation,
+            config,
+            observation: Observation::default(),
+            counters: LoopCounters::default(),
+        })
+    }
+
+    /// What the chip is.
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        self.runner.chip().capabilities()
+    }
+
+    /// How the network is translated.
+    #[must_use]
+    pub fn translation(&self) -> &Translation {
+        &self.translation
+    }
+
+    /// The chip's own counters.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.runner.chip().health()
+    }
+
+    /// Counters since the start.
+    #[must_use]
+    pub fn counters(&self) -> LoopCounters {
+        let retries = self.runner.retries() + self.health().retries;
+        LoopCounters { retries, ..self.counters }
+    }
+
+    /// The largest weight of each layer that the chip can express; `None` where there is no limit.
+    #[must_use]
+    pub fn weight_limits(&self) -> Vec<Option<f32>> {
+        (0..self.observation_layers()).map(|l| self.translation.weight_limit(l)).collect()
+    }
+
+    fn observation_layers(&self) -> usize {
+        self.translation.placement().layers()
+    }
+
+    /// Writes the weights; only codes that changed travel.
+    ///
+    /// # Errors
+    /// [`LoopError`].
+    pub fn write(&mut self, network: &Network<f32>) -> Result<(), LoopError> {
+        for (l, layer) in network.layers.iter().enumerate() {
+            let recurrent = layer.recurrent.as_ref().and_then(|r| r.as_slice());
+            let weights = layer.weights.as_slice().unwrap_or(&[]);
+            let report = self.translation.write_weights(l, weights, recurrent, &mut self.config)?;
+            self.counters.clipped_weights += report.clipped as u64;
+        }
+        self.runner.chip_mut().configure(&self.config)?;
+        Ok(())
+    }
+
+    /// Runs a batch and hands the measurements of every part of it, in order, to `each`: the samples it
+    /// covers and what was measured. Sample `k` of the batch is trial `first_trial + k`.
+    ///
+    /// # Errors
+    /// [`LoopError`], or what `each` returns.
+    pub fn run<E: From<LoopError>>(
+        &mut self,
+        batch: &SpikeTrains,
+        first_trial: u64,
+        mut each: impl FnMut(Range<usize>, &Observation<f32>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let samples = batch.samples();
+        let most_events = (0..samples).map(|k| batch.count(k)).max().unwrap_or(0);
+        let part = self.translation.trials_per_run(most_events);
+        let mut waiting = VecDeque::new();
+        let mut next = 0;
+        loop {
+            while next < samples && self.runner.has_room() {
+                let range = next..(next + part).min(samples);
+                next = range.end;
+                let mut stimuli = self.runner.stimuli();
+                let first = first_trial + range.start as u64;
+                self.translation.stimuli(batch, range.clone(), first, &mut stimuli);
+                self.runner.submit(stimuli).map_err(LoopError::from)?;
+                waiting.push_back(range);
+            }
+            let Some(range) = waiting.pop_front() else { return Ok(()) };
+            let Some(observables) = self.runner.collect().map_err(LoopError::from)? else {
+                return Ok(());
+            };
+            let report = self
+                .translation
+                .observe(&observables, &mut self.observation)
+                .map_err(LoopError::from)?;
+            self.count(&observables, report);
+            self.runner.recycle(observables);
+            each(range, &self.observation)?;
+        }
+    }
+
+    fn count(&mut self, observables: &spikeloop_hal::Observables, report: ObserveReport) {
+        let counters = &mut self.counters;
+        counters.dropped_events += observables.dropped_events;
+        counters.trials += observables.trials() as u64;
+        counters.time += observables.time;
+        counters.saturated_samples += report.saturated;
+        counters.unreliable_samples += report.unreliable;
+        counters.unused_spikes += report.double_spikes + report.late_spikes;
+    }
+}

@@ -1,0 +1,118 @@
+//! What a run reports: one line an epoch, and the result.
+
+use crate::chip_loop::LoopCounters;
+use serde::{Deserialize, Serialize};
+use spikeloop_hal::{Health, TimeSplit};
+
+/// Version of the layout of `summary.json` and of everything `--json` prints.
+pub const SCHEMA: u32 = 1;
+
+/// Who ran the forward passes of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The model.
+    Software,
+    /// The chip.
+    InTheLoop,
+}
+
+/// One line of `metrics.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochMetrics {
+    /// Number of the epoch, from 1.
+    pub epoch: usize,
+    /// Who ran it.
+    pub phase: Phase,
+    /// Learning rate.
+    pub rate: f64,
+    /// Mean loss while learning, without penalties.
+    pub train_loss: f64,
+    /// Accuracy while learning.
+    pub train_accuracy: f64,
+    /// Hidden spikes a sample while learning.
+    pub train_spikes_per_sample: f64,
+    /// Accuracy on the validation set, if the task has one and it was evaluated after this epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
+    /// Accuracy on the test set, if it was evaluated after this epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_accuracy: Option<f64>,
+    /// Seconds the epoch took, evaluations included. The only value that differs between two equal runs.
+    pub seconds: f64,
+}
+
+/// The chip of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChipSummary {
+    /// How it was reached.
+    pub selector: String,
+    /// Which one it is: family and serial number.
+    pub identity: String,
+    /// Firmware version.
+    pub firmware: String,
+    /// Protocol version.
+    pub protocol: u16,
+}
+
+/// `summary.json`, and what `train --json` and `eval --json` print.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Version of this layout.
+    pub schema: u32,
+    /// Name of the data set.
+    pub task: String,
+    /// Name of the experiment.
+    pub name: String,
+    /// The chip; nothing for software.
+    pub chip: Option<ChipSummary>,
+    /// Seed of the experiment.
+    pub seed: u64,
+    /// Epochs learned, those of the warm start included.
+    pub epochs: usize,
+    /// Whether the run was interrupted before its last epoch.
+    pub interrupted: bool,
+    /// Accuracy while learning the last epoch.
+    pub train_accuracy: Option<f64>,
+    /// Accuracy on the validation set, if there is one.
+    pub validation_accuracy: Option<f64>,
+    /// Accuracy on the test set.
+    pub test_accuracy: f64,
+    /// Samples of the test set.
+    pub test_samples: u64,
+    /// Hidden spikes a sample on the test set.
+    pub hidden_spikes_per_sample: f64,
+    /// Samples learned a second (or evaluated, for `eval`), wall clock.
+    pub samples_per_s: f64,
+    /// Events lost on the way in or out.
+    pub dropped_events: u64,
+    /// Trials or frames that were repeated.
+    pub retries: u64,
+    /// Samples at a rail of the converter.
+    pub saturated_samples: u64,
+    /// Weights outside the range of codes, summed over writes.
+    pub clipped_weights: u64,
+    /// Hidden neurons that never fired on the test set.
+    pub silent_neurons: Option<usize>,
+    /// Where the time on the chip went.
+    pub time_split: TimeSplit,
+    /// The chip's own counters.
+    pub health: Option<Health>,
+}
+
+impl Summary {
+    /// Fills in what the loop counted.
+    pub fn count(&mut self, counters: &LoopCounters) {
+        self.dropped_events = counters.dropped_events;
+        self.retries = counters.retries;
+        self.saturated_samples = counters.saturated_samples;
+        self.clipped_weights = counters.clipped_weights;
+        self.time_split = counters.time;
+    }
+}
+
+/// `x.y.z` of a firmware version in one number.
+#[must_use]
+pub fn firmware_version(number: u32) -> String {
+    format!("{}.{}.{}", number >> 16, number >> 8 & 0xff, number & 0xff)
+}

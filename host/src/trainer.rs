@@ -1,0 +1,338 @@
+//! Training and evaluation of one network, in software or with a chip in the loop.
+//!
+//! One batch: spikes are put on the grid, the chip (if there is one) runs them and returns what it measured,
+//! the method turns both into a gradient, the optimizer into new weights, the translation into new codes.
+//! Everything random is a function of the seed and of the position in the training, so a run that was
+//! interrupted goes on with the same bits.
+
+use crate::chip_loop::{ChipLoop, LoopError};
+use crate::data::{Dataset, Split};
+use crate::experiment::{Experiment, ExperimentError};
+use rand_chacha::rand_core::Rng;
+use serde::{Deserialize, Serialize};
+use spikeloop_models::encode::Grid;
+use spikeloop_models::error::ModelError;
+use spikeloop_models::method::bptt::Bptt;
+use spikeloop_models::method::{Chunk, Method, Outcomes};
+use spikeloop_models::network::Network;
+use spikeloop_models::observation::Observation;
+use spikeloop_models::optim::Optimizer;
+use spikeloop_models::random;
+use spikeloop_models::spike_train::SpikeTrains;
+
+/// Streams of the experiment's seed. Initialisation uses those below 1000 (two a layer).
+mod stream {
+    pub(super) const SHUFFLE: u64 = 1000;
+    pub(super) const TIES: u64 = 1001;
+}
+
+/// Trial numbers from here on are evaluations; below, training. Leaves the top eight bits for attempts.
+const EVALUATION_TRIALS: u64 = 1 << 48;
+
+/// Samples that are put on the grid together in an evaluation.
+const EVALUATION_BATCH: usize = 100;
+
+/// What can go wrong in training.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The chip or its translation.
+    #[error(transparent)]
+    Loop(#[from] LoopError),
+    /// The network or the method.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The experiment.
+    #[error(transparent)]
+    Experiment(#[from] ExperimentError),
+}
+
+/// Sums over the samples seen so far in an epoch or an evaluation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Samples.
+    pub samples: u64,
+    /// Samples whose class was predicted.
+    pub correct: u64,
+    /// Sum of the losses.
+    pub loss: f64,
+    /// Spikes of the hidden layers.
+    pub hidden_spikes: u64,
+}
+
+impl Tally {
+    fn add(&mut self, outcomes: &Outcomes, labels: &[u16]) {
+        self.samples += labels.len() as u64;
+        self.loss += outcomes.loss.iter().sum::<f64>();
+        self.correct +=
+            outcomes.predicted.iter().zip(labels).filter(|(p, l)| p == l).count() as u64;
+        self.hidden_spikes +=
+            outcomes.spikes.iter().flatten().map(|n| u64::from(*n)).sum::<u64>();
+    }
+
+    /// Fraction of correct predictions.
+    #[must_use]
+    pub fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.samples.max(1) as f64
+    }
+
+    /// Mean loss.
+    #[must_use]
+    pub fn mean_loss(&self) -> f64 {
+        self.loss / self.samples.max(1) as f64
+    }
+
+    /// Mean number of hidden spikes a sample.
+    #[must_use]
+    pub fn spikes_per_sample(&self) -> f64 {
+        self.hidden_spikes as f64 / self.samples.max(1) as f64
+    }
+}
+
+/// Result of an evaluation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    /// Sums over all samples.
+    pub tally: Tally,
+    /// Predicted class of every sample.
+    pub predicted: Vec<u16>,
+}
+
+/// Where a training stands: the next batch to be learned.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Epochs completed, those of the warm start included.
+    pub epoch: usize,
+    /// Batches completed in this epoch.
+    pub batch: usize,
+    /// Sums over this epoch so far.
+    pub tally: Tally,
+}
+
+/// What one call of [`Trainer::step`] did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// A batch in the middle of an epoch.
+    Batch,
+    /// The last batch of an epoch; its sums.
+    EpochEnd(Tally),
+}
+
+/// A network being trained.
+pub struct Trainer<'a> {
+    experiment: &'a Experiment,
+    data: &'a Dataset,
+    /// The network.
+    pub network: Network<f32>,
+    /// The optimizer's state.
+    pub optimizer: Optimizer<f32>,
+    /// Where the training stands.
+    pub position: Position,
+    method: Bptt<f32>,
+    chip: Option<ChipLoop>,
+    grid: Grid,
+    order: Vec<u32>,
+    /// Epoch that `order` belongs to.
+    ordered: Option<usize>,
+    batch: SpikeTrains,
+    part: SpikeTrains,
+    labels: Vec<u16>,
+}
+
+impl<'a> Trainer<'a> {
+    /// A trainer at the start of an experiment, without a chip.
+    ///
+    /// # Errors
+    /// An experiment that contradicts itself.
+    pub fn new(experiment: &'a Experiment, data: &'a Dataset) -> Result<Self, TrainError> {
+        experiment.check()?;
+        let network = experiment.network(data.inputs, data.classes)?;
+        let learning = &experiment.learning;
+        let method = Bptt::new(&network, learning.loss, &learning.regularisers)?;
+        let optimizer = Optimizer::new(learning.optimizer, &network)?;
+        Ok(Self {
+            experiment,
+            data,
+            network,
+            optimizer,
+            position: Position::default(),
+            method,
+            chip: None,
+            grid: experiment.grid(),
+            order: Vec::new(),
+            ordered: None,
+            batch: SpikeTrains::default(),
+            part: SpikeTrains::default(),
+            labels: Vec::new(),
+        })
+    }
+
+    /// From now on forward passes run on this chip.
+    pub fn attach(&mut self, chip: ChipLoop) {
+        self.chip = Some(chip);
+    }
+
+    /// Gives the chip back: from now on the model runs forward passes.
+    pub fn detach(&mut self) -> Option<ChipLoop> {
+        self.chip.take()
+    }
+
+    /// The chip, if there is one.
+    #[must_use]
+    pub fn chip(&self) -> Option<&ChipLoop> {
+        self.chip.as_ref()
+    }
+
+    /// What the method needs of a chip.
+    #[must_use]
+    pub fn requirements(&self) -> spikeloop_models::method::Requirements {
+        self.method.requirements()
+    }
+
+    /// Batches of one epoch.
+    #[must_use]
+    pub fn batches_per_epoch(&self) -> usize {
+        self.data.train.len().div_ceil(self.experiment.learning.batch)
+    }
+
+    /// Learning rate of the present epoch. The schedule starts again when the warm start ends.
+    #[must_use]
+    pub fn learning_rate(&self) -> f64 {
+        let warm = self.experiment.learning.warm_start_epochs;
+        let epoch = self.position.epoch;
+        let epoch = if epoch >= warm { epoch - warm } else { epoch };
+        self.experiment.learning.rate * self.experiment.learning.schedule.factor(epoch)
+    }
+
+    /// Learns one batch.
+    ///
+    /// # Errors
+    /// [`TrainError`]; the position is then still that of the failed batch.
+    pub fn step(&mut self) -> Result<Step, TrainError> {
+        let (epoch, index) = (self.position.epoch, self.position.batch);
+        self.shuffle(epoch);
+        let data = self.data;
+        let size = self.experiment.learning.batch;
+        let range = index * size..((index + 1) * size).min(data.train.len());
+        let samples = &self.order[range.clone()];
+        data.train.encode(samples, &self.grid, &mut self.batch);
+        self.labels.clear();
+        self.labels.extend(samples.iter().map(|k| data.train.labels[*k as usize]));
+        let first_trial = (epoch * data.train.len() + range.start) as u64;
+        let key = random::mix(
+            random::mix(self.experiment.seed, stream::TIES),
+            (epoch as u64) << 32 | index as u64,
+        );
+        let tally = self.learn(first_trial, key)?;
+        self.position.tally = tally;
+        self.position.batch += 1;
+        if self.position.batch < self.batches_per_epoch() {
+            return Ok(Step::Batch);
+        }
+        self.position.epoch += 1;
+        self.position.batch = 0;
+        Ok(Step::EpochEnd(std::mem::take(&mut self.position.tally)))
+    }
+
+    /// Runs, differentiates and updates on the batch that was prepared. Returns the sums of the epoch with it.
+    fn learn(&mut self, first_trial: u64, key: u64) -> Result<Tally, TrainError> {
+        let rate = self.learning_rate();
+        let mut tally = self.position.tally.clone();
+        self.method.begin(&self.network)?;
+        let (batch, labels, method, part) =
+            (&self.batch, &self.labels, &mut self.method, &mut self.part);
+        let size = batch.samples();
+        let mut learn = |range: std::ops::Range<usize>,
+                         observation: Option<&Observation<f32>>|
+         -> Result<(), TrainError> {
+            part.copy_range(batch, range.clone());
+            let labels = &labels[range.clone()];
+            let chunk = Chunk {
+                inputs: part,
+                labels,
+                first: range.start,
+                batch: size,
+                tie_break_key: key,
+            };
+            tally.add(method.accumulate(&chunk, observation)?, labels);
+            Ok(())
+        };
+        let limits = match &mut self.chip {
+            None => {
+                learn(0..size, None)?;
+                Vec::new()
+            }
+            Some(chip) => {
+                chip.write(&self.network)?;
+                chip.run(batch, first_trial, |range, observation| learn(range, Some(observation)))?;
+                chip.weight_limits()
+            }
+        };
+        let gradients = self.method.finish()?;
+        self.optimizer.step(&mut self.network, gradients, rate, &limits)?;
+        Ok(tally)
+    }
+
+    /// Order of the training samples in `epoch`: a Fisher–Yates shuffle from a stream of its own.
+    fn shuffle(&mut self, epoch: usize) {
+        if self.ordered == Some(epoch) {
+            return;
+        }
+        let key = random::mix(random::mix(self.experiment.seed, stream::SHUFFLE), epoch as u64);
+        let mut rng = random::stream(key, stream::SHUFFLE);
+        self.order.clear();
+        self.order.extend(0..self.data.train.len() as u32);
+        for k in (1..self.order.len()).rev() {
+            // 64 random bits against at most 32 of range: the bias is below 2⁻³².
+            let j = (u128::from(rng.next_u64()) * (k as u128 + 1) >> 64) as usize;
+            self.order.swap(k, j);
+        }
+        self.ordered = Some(epoch);
+    }
+
+    /// Predicts every sample of a split, on the chip if there is one. `round` numbers the evaluations, so that
+    /// each draws its own noise on an emulated chip.
+    ///
+    /// # Errors
+    /// [`TrainError`].
+    pub fn evaluate(&mut self, split: &Split, round: u64) -> Result<Evaluation, TrainError> {
+        let mut evaluation = Evaluation::default();
+        if let Some(chip) = &mut self.chip {
+            chip.write(&self.network)?;
+        }
+        self.method.begin(&self.network)?;
+        let indices: Vec<u32> = (0..split.len() as u32).collect();
+        let first = EVALUATION_TRIALS + (round << 28);
+        for (k, samples) in indices.chunks(EVALUATION_BATCH).enumerate() {
+            split.encode(samples, &self.grid, &mut self.batch);
+            let start = k * EVALUATION_BATCH;
+            let labels = &split.labels[start..start + samples.len()];
+            let (batch, method, part) = (&self.batch, &mut self.method, &mut self.part);
+            let size = batch.samples();
+            let mut judge = |range: std::ops::Range<usize>,
+                             observation: Option<&Observation<f32>>|
+             -> Result<(), TrainError> {
+                part.copy_range(batch, range.clone());
+                let labels = &labels[range.clone()];
+                let chunk = Chunk {
+                    inputs: part,
+                    labels,
+                    first: range.start,
+                    batch: size,
+                    tie_break_key: first,
+                };
+                let outcomes = method.evaluate(&chunk, observation)?;
+                evaluation.tally.add(outcomes, labels);
+                evaluation.predicted.extend_from_slice(&outcomes.predicted);
+                Ok(())
+            };
+            match &mut self.chip {
+                None => judge(0..size, None)?,
+                Some(chip) => {
+                    chip.run(batch, first + start as u64, |range, o| judge(range, Some(o)))?;
+                }
+            }
+        }
+        Ok(evaluation)
+    }
+}
