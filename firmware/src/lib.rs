@@ -1,2 +1,41 @@
-//! wip
-#![no_std]
+//! The device side of SpikeLoop: what answers at the other end of the wire.
+//!
+//! A [`Core`] is a chip as its own firmware sees it: registers to write, events to inject, spikes and
+//! samples to emit. A [`Server`] puts a core on the wire. It does no input or output of its own:
+//! bytes go in, bytes come out, time is an argument, and every byte of memory is lent by the caller
+//! as [`Buffers`]. The same server therefore runs on a microcontroller, behind a pseudo-terminal,
+//! and inside a test.
+//!
+//! ```text
+//!   link ─► Server::receive ─► decoder ─► schedule ─► Core::begin, inject, seal
+//!                                │                      │
+//!                                └─ registers ─► Core::write
+//!   link ◄─ Server::transmit ◄─ frames ◄─ record ◄─ Core::poll
+//! ```
+//!
+//! The board's main loop is
+//!
+//! ```text
+//! loop {
+//!     offer what the link brought to server.receive(), keep what it did not take
+//!     server.poll(now)
+//!     give server.transmit() to the link, tell server.sent() how much of it went
+//! }
+//! ```
+//!
+//! The crate is `no_std` and does not allocate. With the feature `emulator` (which needs `std`) it
+//! has one board: `board::emulated`, the emulated chip.
+#![cfg_attr(not(feature = "emulator"), no_std)]
+
+pub mod core;
+mod record;
+mod schedule;
+pub mod server;
+mod transmit;
+
+#[cfg(feature = "emulator")]
+pub mod board;
+
+pub use crate::core::{Core, Emit, Fault, Outcome, Progress, Trial, Write};
+pub use schedule::Waiting;
+pub use server::{Activity, BufferTooSmall, Buffers, MAX_RUNS, Server};

@@ -1,0 +1,126 @@
+//! What the server needs of a chip.
+
+use spikeloop_hal::wire::{Flag, FlagSpan, ParameterSpan, RecordingHead, WeightSpan};
+use spikeloop_hal::{Capabilities, SpikeEvent, Tick};
+
+/// One change of the chip's state. The server has checked that rows, neurons and codes exist.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Write<'a> {
+    /// Weight codes from one source to consecutive neurons.
+    Weights(WeightSpan<'a>),
+    /// Codes of one parameter for consecutive neurons.
+    Parameter(ParameterSpan<'a>),
+    /// Power or comparator of consecutive neurons ([`Flag::Traced`] comes with the recording).
+    Flag(FlagSpan<'a>),
+    /// Spikes, sample period and number of samples.
+    Recording(RecordingHead),
+}
+
+impl Write<'_> {
+    /// The neuron flag that is written, if one is.
+    #[must_use]
+    pub const fn flag(&self) -> Option<Flag> {
+        match self {
+            Self::Flag(span) => Some(span.flag),
+            _ => None,
+        }
+    }
+}
+
+/// One trial, as the core hears of it before its first event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trial {
+    /// Number of the trial: selects the noise of emulated physics; hardware ignores it.
+    pub number: u64,
+    /// Length in ticks.
+    pub duration: Tick,
+}
+
+/// How a trial ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Sampling stalled; the trial has to be repeated.
+    pub stalled: bool,
+    /// Input events that did not reach a synapse.
+    pub dropped_inputs: u32,
+    /// Spikes that the core itself lost (what the recorder has no room for is counted there).
+    pub dropped_spikes: u32,
+}
+
+/// What came of a call of [`Core::poll`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The oldest trial goes on.
+    Running,
+    /// The oldest trial is complete and everything it brought back has been emitted.
+    Done(Outcome),
+}
+
+/// The device itself failed. The number goes to the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault(pub u32);
+
+/// Takes what a core observes.
+pub trait Emit {
+    /// Spikes, in ascending order of time.
+    fn spikes(&mut self, spikes: &[SpikeEvent]);
+
+    /// Membrane samples, `[sample, channel]`, channels in ascending order of the traced neurons.
+    fn samples(&mut self, samples: &[u16]);
+}
+
+/// The device side of a chip: registers, injected events, emitted events.
+///
+/// ```text
+///          reset ──► write* ──► begin ─► inject* ─► seal ─► poll … poll ─► Done
+///                      ▲           ▲                                        │
+///                      │           └── also before Done, while ready() ◄────┤
+///                      └────────────────── no trial under way ◄─────────────┘
+/// ```
+///
+/// Two kinds of chip fit. One that lives in real time takes one trial at a time, holds a few events
+/// in advance and moves with `now_ns`: it must not run past the last injected event until the trial
+/// is sealed. One that computes whole trials takes as many as it likes, waits for `seal`, and does
+/// all the work in one `poll`.
+///
+/// Nothing here knows of frames or of buffers; nothing here reads a clock.
+pub trait Core {
+    /// What this chip is. Never changes.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Goes to the power-up state: no weights, default codes, every neuron off, nothing recorded.
+    /// Trials under way are forgotten.
+    fn reset(&mut self);
+
+    /// Changes the state. Only called while no trial is under way.
+    ///
+    /// # Errors
+    /// If the device failed.
+    fn write(&mut self, write: Write<'_>) -> Result<(), Fault>;
+
+    /// Samples that a trial brings back with the recording as it is set.
+    fn samples_per_trial(&self) -> usize;
+
+    /// Whether another trial may begin.
+    fn ready(&self) -> bool;
+
+    /// Begins a trial from the resting state.
+    ///
+    /// # Errors
+    /// If the device failed.
+    fn begin(&mut self, trial: Trial) -> Result<(), Fault>;
+
+    /// Offers the next input event of the trial begun last, in ascending order of time. `false`: no
+    /// room at the moment; the server polls and offers it again.
+    fn inject(&mut self, event: SpikeEvent) -> bool;
+
+    /// No more events come for the trial begun last.
+    fn seal(&mut self);
+
+    /// Moves on to `now_ns` (nanoseconds of any monotonic clock) and emits what the oldest trial
+    /// brought back. Only called while a trial is under way.
+    ///
+    /// # Errors
+    /// If the device failed.
+    fn poll<E: Emit>(&mut self, now_ns: u64, emit: &mut E) -> Result<Progress, Fault>;
+}
