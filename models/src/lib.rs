@@ -1,7 +1,9 @@
 //! Spiking networks, surrogate gradients and learning. No input or output, no clock, no chip.
 
 pub mod encode;
+mod engine;
 pub mod error;
+pub mod inference;
 pub mod init;
 pub mod kernel;
 pub mod layer;

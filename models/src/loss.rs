@@ -97,3 +97,196 @@ impl Loss {
         Ok(())
     }
 }
+
+/// Loss of one sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SampleLoss {
+    /// Value; NaN without a label.
+    pub value: f64,
+    /// Class with the largest logit.
+    pub predicted: u16,
+    /// Last state whose adjoint is not zero; 0 if there is none.
+    pub last: usize,
+}
+
+/// Memory of an evaluation, allocated once.
+#[derive(Clone, Debug, Default)]
+pub struct LossScratch {
+    logits: Vec<f64>,
+    steps: Vec<usize>,
+}
+
+/// Readout of one sample: membranes `[state, unit]` in rows of `stride`, of which the first
+/// `classes` count.
+#[derive(Clone, Copy, Debug)]
+pub struct Readout<'a, F> {
+    /// Membranes.
+    pub membrane: &'a [F],
+    /// Length of a row.
+    pub stride: usize,
+    /// Number of classes.
+    pub classes: usize,
+}
+
+impl<F: Real> Readout<'_, F> {
+    fn rows(&self) -> impl ExactSizeIterator<Item = &[F]> {
+        self.membrane.chunks_exact(self.stride).map(|row| &row[..self.classes])
+    }
+
+    fn states(&self) -> usize {
+        self.membrane.len() / self.stride
+    }
+}
+
+impl Loss {
+    /// Evaluates one sample. With a `label`, writes `weight · ∂L/∂O` into `adjoint` (same layout as
+    /// the readout; everything is overwritten up to [`SampleLoss::last`], zero beyond is implied).
+    /// `key` names the sample for the tie breaker.
+    pub fn evaluate<F: Real>(
+        self,
+        readout: Readout<'_, F>,
+        label: Option<u16>,
+        key: u64,
+        weight: f64,
+        adjoint: &mut [F],
+        scratch: &mut LossScratch,
+    ) -> SampleLoss {
+        let LossScratch { logits, steps } = scratch;
+        logits.clear();
+        logits.resize(readout.classes, 0.0);
+        let end = readout.states() - 1;
+        let scale = match self {
+            Self::MaxOverTime { scale, tie_noise } => {
+                latest_maxima(&readout, key, tie_noise, steps);
+                for (k, (logit, t)) in logits.iter_mut().zip(steps.iter()).enumerate() {
+                    *logit = scale * readout.membrane[t * readout.stride + k].wide();
+                }
+                scale
+            }
+            Self::SumOverTime { scale } | Self::EveryStep { scale } => {
+                for row in readout.rows() {
+                    logits.iter_mut().zip(row).for_each(|(logit, o)| *logit += scale * o.wide());
+                }
+                scale
+            }
+            Self::LastStep { scale } => {
+                let row = &readout.membrane[end * readout.stride..];
+                logits.iter_mut().zip(row).for_each(|(logit, o)| *logit = scale * o.wide());
+                scale
+            }
+        };
+        let predicted = largest(logits);
+        let Some(label) = label else { return SampleLoss { value: f64::NAN, predicted, last: 0 } };
+        let row = |t: usize| t * readout.stride..t * readout.stride + readout.classes;
+        if let Self::EveryStep { .. } = self {
+            let value = every_step(&readout, label, scale, weight, adjoint, logits);
+            return SampleLoss { value, predicted, last: end };
+        }
+        let value = cross_entropy(logits, label);
+        let factor = weight * scale;
+        let last = match self {
+            Self::MaxOverTime { .. } => {
+                let last = steps.iter().copied().max().unwrap_or(0);
+                adjoint[..(last + 1) * readout.stride].fill(F::zero());
+                for (k, (slope, t)) in logits.iter().zip(steps.iter()).enumerate() {
+                    adjoint[t * readout.stride + k] = F::of(factor * slope);
+                }
+                last
+            }
+            Self::SumOverTime { .. } => {
+                for t in 0..=end {
+                    adjoint[row(t)].iter_mut().zip(logits.iter()).for_each(|(a, s)| *a = F::of(factor * s));
+                }
+                end
+            }
+            _ => {
+                adjoint.fill(F::zero());
+                adjoint[row(end)].iter_mut().zip(logits.iter()).for_each(|(a, s)| *a = F::of(factor * s));
+                end
+            }
+        };
+        SampleLoss { value, predicted, last }
+    }
+}
+
+/// Replaces logits by `p − [k = label]` and returns `−ln p_label`.
+fn cross_entropy(logits: &mut [f64], label: u16) -> f64 {
+    let highest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let own = logits[usize::from(label)] - highest;
+    let mut sum = 0.0;
+    for logit in logits.iter_mut() {
+        *logit = libm::exp(*logit - highest);
+        sum += *logit;
+    }
+    for logit in logits.iter_mut() {
+        *logit /= sum;
+    }
+    logits[usize::from(label)] -= 1.0;
+    libm::log(sum) - own
+}
+
+/// Mean cross-entropy over the states after the first, whose value is not learned.
+fn every_step<F: Real>(
+    readout: &Readout<'_, F>,
+    label: u16,
+    scale: f64,
+    weight: f64,
+    adjoint: &mut [F],
+    logits: &mut [f64],
+) -> f64 {
+    let count = readout.states().saturating_sub(1).max(1) as f64;
+    let first = usize::from(readout.states() > 1);
+    adjoint.fill(F::zero());
+    let mut sum = 0.0;
+    for (t, row) in readout.rows().enumerate().skip(first) {
+        logits.iter_mut().zip(row).for_each(|(logit, o)| *logit = scale * o.wide());
+        sum += cross_entropy(logits, label);
+        let out = &mut adjoint[t * readout.stride..];
+        out.iter_mut().zip(logits.iter()).for_each(|(a, s)| *a = F::of(weight * scale / count * s));
+    }
+    sum / count
+}
+
+fn largest(logits: &[f64]) -> u16 {
+    let mut best = 0;
+    for (k, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = k;
+        }
+    }
+    best as u16
+}
+
+/// State of the maximum of each class. The noise is bounded, so only states within twice its bound
+/// of the maximum can win: it is drawn for those alone, and the result is that of drawing it for
+/// all.
+fn latest_maxima<F: Real>(readout: &Readout<'_, F>, key: u64, tie_noise: f64, steps: &mut Vec<usize>) {
+    steps.clear();
+    steps.resize(readout.classes, 0);
+    let margin = F::of(2.0 * COUNTER_NORMAL_BOUND * tie_noise);
+    for (k, step) in steps.iter_mut().enumerate() {
+        let value = |t: usize| readout.membrane[t * readout.stride + k];
+        let mut best = 0;
+        for t in 1..readout.states() {
+            if value(t) > value(best) {
+                best = t;
+            }
+        }
+        let floor = value(best) - margin;
+        let near = (0..readout.states()).filter(|t| value(*t) >= floor);
+        *step = if near.clone().count() < 2 || tie_noise == 0.0 {
+            best
+        } else {
+            let noisy = |t: usize| {
+                let hash = mix(mix(key, t as u64), k as u64);
+                value(t).wide() + tie_noise * counter_normal(hash)
+            };
+            near.map(|t| (t, noisy(t)))
+                .fold((best, f64::NEG_INFINITY), |top, new| if new.1 > top.1 { new } else { top })
+                .0
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -165,9 +165,9 @@ derivative!(/// `height/(α² + x²)^(3/2)`.
     self.height / (y * y.sqrt())
 });
 derivative!(/// `height·e^(kx)`.
-    Escape { k, height }, self, x, { self.height * (self.k * x).det_exp() });
+    Escape { k, height }, self, x, self.height * (self.k * x).det_exp());
 derivative!(/// `Θ(x)`.
-    Step {  unit }, self, x, { if x > F::zero() { self.unit } else { F::zero() } });
+    Step { unit }, self, x, if x > F::zero() { self.unit } else { F::zero() });
 
 /// Binds `$d` to the inlinable derivative of `$surrogate` and evaluates `$body` once for it: the
 /// choice is made outside the loop.

@@ -1,0 +1,167 @@
+//! A network in the layout of the inner loops: one coefficient a unit, rows padded to whole vectors.
+
+use ndarray::Array2;
+
+use crate::error::{ModelError, Result};
+use crate::kernel::rows::padded;
+use crate::layer::{Current, Forward, LayerSpec, Reset};
+use crate::network::Network;
+use crate::real::Real;
+use crate::surrogate::Surrogate;
+
+/// A layer ready to run. Vectors have `stride` entries; padding units have weight 0 and threshold 1,
+/// stay at 0 and never spike.
+#[derive(Clone, Debug)]
+pub(crate) struct CompiledLayer<F> {
+    spec: LayerSpec,
+    pub(crate) units: usize,
+    pub(crate) stride: usize,
+    pub(crate) alpha: Vec<F>,
+    pub(crate) beta: Vec<F>,
+    pub(crate) scale: Vec<F>,
+    pub(crate) offset: Vec<F>,
+    pub(crate) threshold: Vec<F>,
+    pub(crate) initial: Vec<F>,
+    /// `[pre, post padded]`.
+    pub(crate) weights: Vec<F>,
+    /// `[post, pre padded]`; empty for the first layer, whose input has no adjoint.
+    pub(crate) transposed: Vec<F>,
+    /// `[pre, post padded]`.
+    pub(crate) recurrent: Option<Vec<F>>,
+    /// `[post, pre padded]`.
+    pub(crate) recurrent_transposed: Vec<F>,
+}
+
+impl<F: Real> CompiledLayer<F> {
+    fn new(spec: &LayerSpec) -> Self {
+        let (units, stride) = (spec.units, padded(spec.units));
+        let fill = |value: &dyn Fn(usize) -> f64, padding: f64| {
+            (0..stride).map(|u| F::of(if u < units { value(u) } else { padding })).collect::<Vec<F>>()
+        };
+        Self {
+            units,
+            stride,
+            alpha: fill(&|u| spec.alpha(u), 0.0),
+            beta: fill(&|u| spec.beta(u), 0.0),
+            scale: fill(&|u| spec.scale(u), 0.0),
+            offset: fill(&|u| (1.0 - spec.beta(u)) * spec.leak.at(u), 0.0),
+            threshold: fill(&|u| spec.threshold.at(u), 1.0),
+            initial: fill(&|_| spec.initial_membrane, 0.0),
+            weights: Vec::new(),
+            transposed: Vec::new(),
+            recurrent: None,
+            recurrent_transposed: Vec::new(),
+            spec: spec.clone(),
+        }
+    }
+
+    pub(crate) fn spikes(&self) -> bool {
+        self.spec.neuron.spikes()
+    }
+
+    pub(crate) fn reset(&self) -> Reset {
+        if self.spikes() { self.spec.reset } else { Reset::None }
+    }
+
+    pub(crate) fn detached(&self) -> bool {
+        self.spec.detach_reset || self.reset() == Reset::None
+    }
+
+    pub(crate) fn current(&self) -> Current {
+        self.spec.current
+    }
+
+    pub(crate) fn smooth(&self) -> bool {
+        self.spec.forward == Forward::Smooth
+    }
+
+    pub(crate) fn surrogate(&self) -> Surrogate {
+        self.spec.surrogate
+    }
+}
+
+/// A network ready to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Compiled<F> {
+    pub(crate) steps: usize,
+    pub(crate) inputs: usize,
+    pub(crate) layers: Vec<CompiledLayer<F>>,
+}
+
+impl<F: Real> Compiled<F> {
+    pub(crate) fn new(network: &Network<F>) -> Result<Self> {
+        network.check()?;
+        let layers = network.layers.iter().map(|layer| CompiledLayer::new(&layer.spec)).collect();
+        let mut compiled = Self { steps: network.steps, inputs: network.inputs, layers };
+        compiled.load(network)?;
+        Ok(compiled)
+    }
+
+    pub(crate) fn classes(&self) -> usize {
+        self.layers.last().map_or(0, |layer| layer.units)
+    }
+
+    /// Number of spiking layers; they come first.
+    pub(crate) fn hidden(&self) -> usize {
+        self.layers.iter().filter(|layer| layer.spikes()).count()
+    }
+
+    /// Takes over the weights, and the parameters where they have changed. The shapes must be those
+    /// of the network that this was made from.
+    pub(crate) fn load(&mut self, network: &Network<F>) -> Result<()> {
+        network.check()?;
+        let shape = |n: usize, i: usize, l: usize| vec![n, i, l];
+        let expected = shape(self.steps, self.inputs, self.layers.len());
+        let got = shape(network.steps, network.inputs, network.layers.len());
+        if expected != got {
+            return Err(ModelError::Shape { what: "steps, inputs and layers of the network", layer: 0, expected, got });
+        }
+        for (index, (compiled, layer)) in self.layers.iter_mut().zip(&network.layers).enumerate() {
+            if compiled.units != layer.spec.units {
+                return Err(ModelError::Shape {
+                    what: "units",
+                    layer: index,
+                    expected: vec![compiled.units],
+                    got: vec![layer.spec.units],
+                });
+            }
+            if compiled.spec != layer.spec {
+                *compiled = CompiledLayer::new(&layer.spec);
+            }
+            copy_rows(&mut compiled.weights, &layer.weights);
+            if index > 0 {
+                copy_columns(&mut compiled.transposed, &layer.weights);
+            }
+            match &layer.recurrent {
+                Some(recurrent) => {
+                    copy_rows(compiled.recurrent.get_or_insert_default(), recurrent);
+                    copy_columns(&mut compiled.recurrent_transposed, recurrent);
+                }
+                None => compiled.recurrent = None,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Copies a matrix into rows of padded length.
+fn copy_rows<F: Real>(to: &mut Vec<F>, from: &Array2<F>) {
+    let stride = padded(from.ncols());
+    to.resize(from.nrows() * stride, F::zero());
+    for (to, from) in to.chunks_exact_mut(stride).zip(from.rows()) {
+        for (t, f) in to.iter_mut().zip(from) {
+            *t = *f;
+        }
+    }
+}
+
+/// Copies the transpose of a matrix into rows of padded length.
+fn copy_columns<F: Real>(to: &mut Vec<F>, from: &Array2<F>) {
+    let stride = padded(from.nrows());
+    to.resize(from.ncols() * stride, F::zero());
+    for (to, from) in to.chunks_exact_mut(stride).zip(from.columns()) {
+        for (t, f) in to.iter_mut().zip(from) {
+            *t = *f;
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! Back-propagation through time.

@@ -1,0 +1,298 @@
+use ndarray::Array2;
+use rand_chacha::rand_core::Rng;
+
+use super::*;
+use crate::layer::{Current, Forward, InputScale, LayerSpec, Reset};
+use crate::network::Network;
+use crate::random;
+use crate::spike_train::SpikeTrains;
+
+/// Every surrogate that has a primitive.
+fn surrogates() -> Vec<Surrogate> {
+    vec![
+        Surrogate::SuperSpike { beta: 5.0 },
+        Surrogate::SuperSpikeAsymptotic { beta: 2.0 },
+        Surrogate::SuperSpikeRescaled { beta: 0.7 },
+        Surrogate::SuperSpikeClamped { beta: 3.0 },
+        Surrogate::Sigmoid { beta: 4.0 },
+        Surrogate::PlainSigmoid,
+        Surrogate::Triangle { beta: 0.5 },
+        Surrogate::TriangleScaled { alpha: 0.3 },
+        Surrogate::Boxcar,
+        Surrogate::Tanh { k: 1.5 },
+        Surrogate::Arctan { alpha: 2.0 },
+        Surrogate::Gauss { k: 1.3 },
+        Surrogate::Circ { alpha: 0.8 },
+        Surrogate::Exponential { p0: 0.1, delta_u: 0.5 },
+        Surrogate::Spike,
+    ]
+}
+
+fn trains(samples: usize, steps: usize, units: usize, density: f64, seed: u64) -> SpikeTrains {
+    let mut rng = random::stream(seed, 7);
+    let mut out = SpikeTrains::new(steps, units);
+    for _ in 0..samples * steps {
+        for unit in 0..units {
+            if random::uniform(&mut rng) < density {
+                out.push(unit as u16);
+            }
+        }
+        out.end_step();
+    }
+    out
+}
+
+fn network<F: Real>(steps: usize, inputs: usize, hidden: &[LayerSpec], classes: usize, loops: bool, seed: u64) -> Network<F> {
+    let mut specs = hidden.to_vec();
+    specs.push(hidden[hidden.len() - 1].readout(classes));
+    let recurrent: Vec<bool> = hidden.iter().map(|_| loops).collect();
+    let mut network = Network::new(steps, inputs, specs, &recurrent).unwrap();
+    for layer in 0..network.layers.len() {
+        let init = crate::init::Init::FanIn { mean: 0.1, gain: 1.2, one_minus_beta: false };
+        crate::init::draw(&mut network, layer, &init, None, seed).unwrap();
+    }
+    network
+}
+
+fn labels(samples: usize, classes: usize, seed: u64) -> Vec<u16> {
+    let mut rng = random::stream(seed, 9);
+    (0..samples).map(|_| (rng.next_u64() % classes as u64) as u16).collect()
+}
+
+fn config(loss: Loss, regularisers: Vec<Regulariser>) -> BpttConfig {
+    BpttConfig { loss, regularisers, sigma_at_measured_spikes: true }
+}
+
+fn gradient<F: Real>(network: &Network<F>, inputs: &SpikeTrains, labels: &[u16], config: BpttConfig) -> Gradients<F> {
+    let mut bptt = Bptt::new(network, config).unwrap();
+    bptt.begin(network).unwrap();
+    let chunk = Chunk { inputs, labels, first: 0, batch: labels.len(), tie_break_key: 1 };
+    bptt.accumulate(&chunk, None).unwrap();
+    bptt.finish().unwrap().clone()
+}
+
+/// A forward pass written from the equations alone, dense, in `f64`, one array per quantity; shares
+/// no code with the engine. Returns the loss. `frozen` holds the reset factors of an earlier run
+/// (per layer, step, sample, unit): the finite difference of a detached reset.
+mod oracle {
+    use super::*;
+
+    #[derive(Clone, Default)]
+    pub(super) struct Frozen(pub(super) Vec<Vec<Vec<f64>>>);
+
+    pub(super) fn loss(
+        network: &Network<f64>,
+        inputs: &SpikeTrains,
+        labels: &[u16],
+        config: &BpttConfig,
+        frozen: Option<&Frozen>,
+    ) -> (f64, Frozen) {
+        let steps = network.steps;
+        let batch = labels.len() as f64;
+        let mut out = Frozen::default();
+        let mut total = 0.0;
+        let mut counts: Vec<Vec<Vec<f64>>> = vec![Vec::new(); network.layers.len()];
+        for (b, label) in labels.iter().enumerate() {
+            let mut x = vec![vec![0.0; network.inputs]; steps];
+            for (t, row) in x.iter_mut().enumerate() {
+                inputs.at(b, t).iter().for_each(|id| row[usize::from(*id)] += 1.0);
+            }
+            for (l, layer) in network.layers.iter().enumerate() {
+                let (v, s, resets) = run(layer, &x, steps, frozen.map(|f| f.0[b * network.layers.len() + l].clone()));
+                out.0.push(resets);
+                if layer.spec.neuron.spikes() {
+                    counts[l].push((0..layer.spec.units).map(|u| s.iter().map(|row| row[u]).sum()).collect());
+                    x = s;
+                } else {
+                    total += readout(config.loss, &v, usize::from(*label)) / batch;
+                }
+            }
+        }
+        (total + penalties(network, &counts, config, batch), out)
+    }
+
+    fn run(
+        layer: &crate::layer::Layer<f64>,
+        x: &[Vec<f64>],
+        steps: usize,
+        frozen: Option<Vec<Vec<f64>>>,
+    ) -> (Vec<Vec<f64>>, Vec<Vec<f64>>, Vec<Vec<f64>>) {
+        let spec = &layer.spec;
+        let units = spec.units;
+        let (mut i, mut v, mut s, mut r) = (vec![], vec![], vec![], vec![]);
+        i.push(vec![0.0; units]);
+        v.push(vec![spec.initial_membrane; units]);
+        for t in 0..steps {
+            let mut sent = vec![0.0; units];
+            for u in 0..units {
+                let d: f64 = v[t][u] - spec.threshold.at(u);
+                if spec.neuron.spikes() {
+                    sent[u] = match spec.forward {
+                        Forward::Smooth => spec.surrogate.primitive(d).unwrap(),
+                        Forward::Hard => f64::from(u8::from(d > 0.0)),
+                    };
+                }
+            }
+            s.push(sent.clone());
+            let acting = match (&frozen, spec.detach_reset) {
+                (Some(f), true) => f[t].clone(),
+                _ => sent.clone(),
+            };
+            r.push(acting.clone());
+            if t + 1 == steps {
+                break;
+            }
+            let (mut ni, mut nv) = (vec![0.0; units], vec![0.0; units]);
+            for u in 0..units {
+                let alpha = if spec.neuron.has_current() { (-spec.dt_us / spec.tau_syn_us.at(u)).exp() } else { 0.0 };
+                let beta = (-spec.dt_us / spec.tau_mem_us.at(u)).exp();
+                let c = match spec.input_scale {
+                    InputScale::One => 1.0,
+                    InputScale::OneMinusBeta => 1.0 - beta,
+                };
+                ni[u] = alpha * i[t][u];
+                for (pre, value) in x[t].iter().enumerate() {
+                    ni[u] += layer.weights[[pre, u]] * value;
+                }
+                if let Some(w) = &layer.recurrent {
+                    for (pre, value) in s[t].iter().enumerate() {
+                        ni[u] += w[[pre, u]] * value;
+                    }
+                }
+                let drive = if spec.current == Current::New { ni[u] } else { i[t][u] };
+                let p = beta * v[t][u] + (1.0 - beta) * spec.leak.at(u) + c * spec.gain.at(u) * drive;
+                nv[u] = match (spec.neuron.spikes(), spec.reset) {
+                    (true, Reset::Multiplicative) => p * (1.0 - acting[u]),
+                    (true, Reset::Subtractive) => p - spec.threshold.at(u) * acting[u],
+                    _ => p,
+                };
+            }
+            i.push(ni);
+            v.push(nv);
+        }
+        (v, s, r)
+    }
+
+    fn readout(loss: Loss, v: &[Vec<f64>], label: usize) -> f64 {
+        let nll = |logits: &[f64]| logits.iter().map(|x| x.exp()).sum::<f64>().ln() - logits[label];
+        let classes = v[0].len();
+        match loss {
+            Loss::MaxOverTime { scale, .. } => {
+                let best = |k: usize| v.iter().map(|row| row[k]).fold(f64::NEG_INFINITY, f64::max);
+                nll(&(0..classes).map(|k| scale * best(k)).collect::<Vec<_>>())
+            }
+            Loss::SumOverTime { scale } => {
+                nll(&(0..classes).map(|k| scale * v.iter().map(|row| row[k]).sum::<f64>()).collect::<Vec<_>>())
+            }
+            Loss::LastStep { scale } => nll(&v[v.len() - 1].iter().map(|o| scale * o).collect::<Vec<_>>()),
+            Loss::EveryStep { scale } => {
+                let each = |row: &Vec<f64>| nll(&row.iter().map(|o| scale * o).collect::<Vec<_>>());
+                v[1..].iter().map(each).sum::<f64>() / (v.len() - 1) as f64
+            }
+        }
+    }
+
+    fn penalties(network: &Network<f64>, counts: &[Vec<Vec<f64>>], config: &BpttConfig, batch: f64) -> f64 {
+        let mut sum = 0.0;
+        let square = |w: &Array2<f64>| w.iter().map(|w| w * w).sum::<f64>() / w.len() as f64;
+        for regulariser in &config.regularisers {
+            for (layer, counts) in network.layers.iter().zip(counts) {
+                if let Regulariser::WeightSquared { strength } = regulariser {
+                    sum += strength * (square(&layer.weights) + layer.recurrent.as_ref().map_or(0.0, square));
+                    continue;
+                }
+                if counts.is_empty() {
+                    continue;
+                }
+                let units = counts[0].len() as f64;
+                let mean = |f: &dyn Fn(f64) -> f64| counts.iter().flatten().map(|n| f(*n)).sum::<f64>() / (batch * units);
+                let per_sample = |f: &dyn Fn(f64) -> f64| counts.iter().map(|n| f(n.iter().sum())).sum::<f64>() / batch;
+                sum += match *regulariser {
+                    Regulariser::SpikeCountSquared { strength } => strength * mean(&|n| n * n),
+                    Regulariser::SpikeCountMean { strength } => strength * mean(&|n| n),
+                    Regulariser::SpikeTotal { strength } => strength * mean(&|n| n) * batch * units,
+                    Regulariser::BatchCountSquared { strength } => {
+                        let sums = (0..counts[0].len()).map(|u| counts.iter().map(|n| n[u]).sum::<f64>());
+                        strength * sums.map(|s| s * s).sum::<f64>() / units
+                    }
+                    Regulariser::LowerBound { strength, bound } => strength * mean(&|n| (bound - n).max(0.0).powi(2)),
+                    Regulariser::UpperBoundPopulation { strength, bound } => {
+                        strength * per_sample(&|n| (n / units - bound).max(0.0).powi(2))
+                    }
+                    Regulariser::UpperBoundTotal { strength, bound } => {
+                        strength * per_sample(&|n| (n - bound).max(0.0).powi(2))
+                    }
+                    Regulariser::WeightSquared { .. } => 0.0,
+                };
+            }
+        }
+        sum
+    }
+}
+
+/// Every entry against central differences of the oracle, relative to the largest entry of its
+/// matrix.
+fn assert_gradient(network: &Network<f64>, inputs: &SpikeTrains, labels: &[u16], config: &BpttConfig, what: &str) {
+    let gradients = gradient(network, inputs, labels, config.clone());
+    let (_, frozen) = oracle::loss(network, inputs, labels, config, None);
+    let h = 2e-6;
+    for layer in 0..network.layers.len() {
+        for recurrent in [false, true] {
+            let pick = |n: &mut Network<f64>, k: usize, by: f64| {
+                let layer = &mut n.layers[layer];
+                let w = if recurrent { layer.recurrent.as_mut().unwrap() } else { &mut layer.weights };
+                w.as_slice_mut().unwrap()[k] += by;
+            };
+            let analytic = if recurrent {
+                let Some(g) = &gradients.layers[layer].recurrent else { continue };
+                g.as_slice().unwrap().to_vec()
+            } else {
+                gradients.layers[layer].weights.as_slice().unwrap().to_vec()
+            };
+            let top = analytic.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
+            assert!(top > 0.0, "{what}: layer {layer} recurrent {recurrent}: no gradient at all");
+            for (k, g) in analytic.iter().enumerate() {
+                let at = |by: f64| {
+                    let mut moved = network.clone();
+                    pick(&mut moved, k, by);
+                    oracle::loss(&moved, inputs, labels, config, Some(&frozen)).0
+                };
+                let numeric = (at(h) - at(-h)) / (2.0 * h);
+                assert!(
+                    (numeric - g).abs() <= 1e-6 * top.max(g.abs()),
+                    "{what}: layer {layer} recurrent {recurrent} entry {k}: {g} against {numeric} (largest {top})"
+                );
+            }
+        }
+    }
+}
+
+fn smooth(mut spec: LayerSpec, surrogate: Surrogate, reset: Reset, detach_reset: bool) -> LayerSpec {
+    spec.surrogate = surrogate;
+    spec.forward = Forward::Smooth;
+    spec.reset = reset;
+    spec.detach_reset = detach_reset;
+    spec
+}
+
+#[test]
+fn smooth_gradient_equals_central_differences_for_every_surrogate() {
+    let inputs = trains(3, 9, 6, 0.3, 5);
+    let labels = labels(3, 3, 5);
+    for surrogate in surrogates() {
+        for loops in [false, true] {
+            for detach in [false, true] {
+                for (reset, base) in [
+                    (Reset::Subtractive, LayerSpec::chip_grid(5)),
+                    (Reset::Multiplicative, LayerSpec::tutorial(5)),
+                    (Reset::None, LayerSpec::stork(5)),
+                ] {
+                    let spec = smooth(base, surrogate, reset, detach);
+                    let network = network(9, 6, &[spec], 3, loops, 3);
+                    let what = format!("{surrogate:?} loops {loops} detach {detach} {reset:?}");
+                    assert_gradient(&network, &inputs, &labels, &config(Loss::LastStep { scale: 1.5 }, vec![]), &what);
+                }
+            }
+        }
+    }
+}
