@@ -23,7 +23,7 @@ fn surrogates() -> Vec<Surrogate> {
         Surrogate::Arctan { alpha: 2.0 },
         Surrogate::Gauss { k: 1.3 },
         Surrogate::Circ { alpha: 0.8 },
-        Surrogate::Exponential { p0: 0.1, delta_u: 0.5 },
+        Surrogate::Exponential { p0: 0.4, delta_u: 4.0 },
         Surrogate::Spike,
     ]
 }
@@ -285,7 +285,7 @@ fn smooth_gradient_equals_central_differences_for_every_surrogate() {
                 for (reset, base) in [
                     (Reset::Subtractive, LayerSpec::chip_grid(5)),
                     (Reset::Multiplicative, LayerSpec::tutorial(5)),
-                    (Reset::None, LayerSpec::stork(5)),
+                    (Reset::None, LayerSpec { gain: 8.0.into(), ..LayerSpec::stork(5) }),
                 ] {
                     let spec = smooth(base, surrogate, reset, detach);
                     let network = network(9, 6, &[spec], 3, loops, 3);
@@ -295,4 +295,151 @@ fn smooth_gradient_equals_central_differences_for_every_surrogate() {
             }
         }
     }
+}
+
+/// Two recurrent hidden layers with everything that can differ between units.
+fn rich(steps: usize) -> Network<f64> {
+    let surrogate = Surrogate::SuperSpike { beta: 2.0 };
+    let mut first = smooth(LayerSpec::chip_grid(4), surrogate, Reset::Subtractive, false);
+    first.tau_mem_us = crate::layer::PerUnit::Each(vec![5.0, 6.0, 7.0, 9.0]);
+    first.tau_syn_us = crate::layer::PerUnit::Each(vec![3.0, 6.0, 4.0, 8.0]);
+    first.threshold = crate::layer::PerUnit::Each(vec![1.0, 0.8, 1.2, 0.9]);
+    first.gain = crate::layer::PerUnit::Each(vec![1.0, 1.1, 0.7, 0.9]);
+    first.leak = 0.1.into();
+    first.initial_membrane = -0.01;
+    let mut second = smooth(LayerSpec::chip_grid(3), surrogate, Reset::Multiplicative, false);
+    second.current = Current::Old;
+    second.neuron = crate::layer::NeuronKind::Lif;
+    second.input_scale = InputScale::OneMinusBeta;
+    network(steps, 5, &[first, second], 3, true, 4)
+}
+
+#[test]
+fn every_loss_and_regulariser_equals_central_differences() {
+    let inputs = trains(4, 10, 5, 0.3, 6);
+    let labels = labels(4, 3, 6);
+    let network = rich(10);
+    let quiet = |scale| Loss::MaxOverTime { scale, tie_noise: 0.0 };
+    let losses = [
+        quiet(10.0),
+        Loss::SumOverTime { scale: 0.3 },
+        Loss::LastStep { scale: 2.0 },
+        Loss::EveryStep { scale: 1.5 },
+    ];
+    for loss in losses {
+        assert_gradient(&network, &inputs, &labels, &config(loss, vec![]), &format!("{loss:?}"));
+    }
+    let penalties = [
+        Regulariser::SpikeCountSquared { strength: 0.5 },
+        Regulariser::SpikeCountMean { strength: 0.7 },
+        Regulariser::SpikeTotal { strength: 0.1 },
+        Regulariser::BatchCountSquared { strength: 0.01 },
+        Regulariser::LowerBound { strength: 1.0, bound: 1.0 },
+        Regulariser::UpperBoundPopulation { strength: 1.0, bound: 0.0 },
+        Regulariser::UpperBoundTotal { strength: 0.1, bound: 0.0 },
+        Regulariser::WeightSquared { strength: 0.1 },
+    ];
+    for penalty in penalties {
+        assert_gradient(&network, &inputs, &labels, &config(quiet(10.0), vec![penalty]), &format!("{penalty:?}"));
+    }
+}
+
+#[test]
+fn loss_and_regularisation_are_those_of_the_oracle() {
+    let inputs = trains(5, 12, 6, 0.3, 8);
+    let labels = labels(5, 3, 8);
+    for base in [LayerSpec::chip_grid(7), LayerSpec::tutorial(7), LayerSpec::stork(7)] {
+        let network = network::<f64>(12, 6, &[base], 3, true, 8);
+        let config = config(
+            Loss::MaxOverTime { scale: 10.0, tie_noise: 0.0 },
+            vec![Regulariser::SpikeCountSquared { strength: 0.1 }, Regulariser::WeightSquared { strength: 0.1 }],
+        );
+        let mut bptt = Bptt::new(&network, config.clone()).unwrap();
+        bptt.begin(&network).unwrap();
+        let chunk = Chunk { inputs: &inputs, labels: &labels, first: 0, batch: 5, tie_break_key: 1 };
+        let mean = bptt.accumulate(&chunk, None).unwrap().loss.iter().sum::<f64>() / 5.0;
+        let total = mean + bptt.finish().unwrap().regularisation;
+        let (expected, _) = oracle::loss(&network, &inputs, &labels, &config, None);
+        assert!((total - expected).abs() < 1e-12 * expected.abs(), "{total} against {expected}");
+    }
+}
+
+#[test]
+fn chunks_and_threads_do_not_change_a_bit() {
+    let inputs = trains(37, 20, 30, 0.02, 11);
+    let labels = labels(37, 4, 11);
+    let network = network::<f32>(20, 30, &[LayerSpec::chip_grid(21)], 4, true, 12);
+    let config = config(
+        Loss::max_over_time(10.0),
+        vec![Regulariser::SpikeCountSquared { strength: 5e-4 }, Regulariser::WeightSquared { strength: 0.1 }],
+    );
+    let whole = gradient(&network, &inputs, &labels, config.clone());
+    for threads in 1..=3 {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        for cuts in [vec![0, 37], vec![0, 1, 37], vec![0, 9, 20, 36, 37], (0..=37).collect()] {
+            let mut bptt = Bptt::new(&network, config.clone()).unwrap();
+            let cut = pool.install(|| {
+                bptt.begin(&network).unwrap();
+                for pair in cuts.windows(2) {
+                    let part = part(&inputs, pair[0]..pair[1]);
+                    let labels = &labels[pair[0]..pair[1]];
+                    let chunk = Chunk { inputs: &part, labels, first: pair[0], batch: 37, tie_break_key: 1 };
+                    bptt.accumulate(&chunk, None).unwrap();
+                }
+                bptt.finish().unwrap()
+            });
+            assert_eq!(cut, &whole, "{threads} threads, cuts {cuts:?}");
+        }
+    }
+}
+
+fn part(trains: &SpikeTrains, range: std::ops::Range<usize>) -> SpikeTrains {
+    let mut out = SpikeTrains::new(trains.steps(), trains.units());
+    for sample in range {
+        for t in 0..trains.steps() {
+            trains.at(sample, t).iter().for_each(|id| out.push(*id));
+            out.end_step();
+        }
+    }
+    out
+}
+
+#[test]
+fn scalar_code_gives_the_bits_of_vector_code() {
+    let inputs = trains(9, 20, 40, 0.05, 21);
+    let labels = labels(9, 5, 21);
+    let network = network::<f32>(20, 40, &[LayerSpec::chip_grid(70)], 5, true, 22);
+    let config = config(Loss::max_over_time(10.0), vec![Regulariser::SpikeCountSquared { strength: 5e-4 }]);
+    // Other tests may run meanwhile: the level never changes results, which is what is tested.
+    let mut seen = Vec::new();
+    for level in [crate::kernel::Level::Scalar, crate::kernel::Level::Avx2, crate::kernel::Level::Avx512] {
+        crate::kernel::limit(level);
+        seen.push(gradient(&network, &inputs, &labels, config.clone()));
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[0], seen[2]);
+}
+
+#[test]
+fn misuse_is_refused_with_numbers() {
+    let network = network::<f32>(5, 4, &[LayerSpec::chip_grid(3)], 2, false, 1);
+    let inputs = trains(2, 5, 4, 0.2, 1);
+    let whole = vec![Regulariser::BatchCountSquared { strength: 1.0 }];
+    let mut bptt = Bptt::new(&network, config(Loss::max_over_time(1.0), whole)).unwrap();
+    let chunk = Chunk { inputs: &inputs, labels: &[0, 1], first: 0, batch: 4, tie_break_key: 1 };
+    assert!(matches!(bptt.accumulate(&chunk, None), Err(ModelError::NeedsWholeBatch { got: 2, batch: 4, .. })));
+    let mut bptt = Bptt::new(&network, config(Loss::max_over_time(1.0), vec![])).unwrap();
+    bptt.begin(&network).unwrap();
+    bptt.accumulate(&chunk, None).unwrap();
+    assert!(matches!(bptt.finish(), Err(ModelError::Incomplete { batch: 4, got: 2 })));
+    let wrong = Chunk { labels: &[0, 7], ..chunk };
+    assert!(matches!(bptt.accumulate(&wrong, None), Err(ModelError::Label { sample: 1, label: 7, classes: 2 })));
+    let wrong = Chunk { first: 3, ..chunk };
+    assert!(matches!(bptt.accumulate(&wrong, None), Err(ModelError::Chunk { first: 3, end: 5, batch: 4 })));
+    let other = trains(2, 6, 4, 0.2, 1);
+    let wrong = Chunk { inputs: &other, ..chunk };
+    assert!(matches!(bptt.accumulate(&wrong, None), Err(ModelError::Input { expected: 5, got: 6, .. })));
+    let normalised = LayerSpec { surrogate: Surrogate::SuperSpikeNormalised { beta: 5.0 }, ..LayerSpec::chip_grid(3) };
+    let unsupported = self::network::<f32>(5, 4, &[normalised], 2, false, 1);
+    assert!(Bptt::new(&unsupported, config(Loss::max_over_time(1.0), vec![])).is_err());
 }
