@@ -20,8 +20,8 @@ const MOST: usize = 1_000_000;
 
 /// Class of a point: 0 yin, 1 yang, 2 dot.
 fn class_of(x: f64, y: f64) -> u16 {
-    let right = (x - 1.5 * RADIUS).hypot_exact(y - RADIUS);
-    let left = (x - 0.5 * RADIUS).hypot_exact(y - RADIUS);
+    let right = distance(x - 1.5 * RADIUS, y - RADIUS);
+    let left = distance(x - 0.5 * RADIUS, y - RADIUS);
     if right < DOT_RADIUS || left < DOT_RADIUS {
         return 2;
     }
@@ -31,15 +31,10 @@ fn class_of(x: f64, y: f64) -> u16 {
     u16::from(yang)
 }
 
-/// `√(a² + b²)` as the published generator rounds it (not `hypot`, which rounds once).
-trait HypotExact {
-    fn hypot_exact(self, other: Self) -> Self;
-}
-
-impl HypotExact for f64 {
-    fn hypot_exact(self, other: Self) -> Self {
-        (self * self + other * other).sqrt()
-    }
+/// `√(a² + b²)`, rounded at each operation as in the published generator (`hypot` rounds once, and
+/// a point on a border could change its class).
+fn distance(a: f64, b: f64) -> f64 {
+    (a * a + b * b).sqrt()
 }
 
 /// The first `count` points of the set with this seed: `(x, y)` and class.
@@ -50,7 +45,7 @@ pub(super) fn points(seed: u32, count: usize) -> Vec<([f64; 2], u16)> {
         loop {
             let x = generator.unit() * 2.0 * RADIUS;
             let y = generator.unit() * 2.0 * RADIUS;
-            let inside = (x - RADIUS).hypot_exact(y - RADIUS) <= RADIUS;
+            let inside = distance(x - RADIUS, y - RADIUS) <= RADIUS;
             if inside && class_of(x, y) == goal {
                 return ([x, y], goal);
             }
