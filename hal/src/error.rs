@@ -145,4 +145,83 @@ pub enum Error {
         /// The process that runs it.
         pid: u32,
     },
+    /// The link itself failed.
+    #[error("the link failed: {message}; check the cable or the network, then open the device again")]
+    Link {
+        /// What kind of failure.
+        kind: std::io::ErrorKind,
+        /// What the operating system said.
+        message: String,
+    },
+    /// The device did not answer in time.
+    #[error("no {waiting_for} within {after_ms} ms ({heard} bytes came since the device was opened): check that the device runs and that its speed is set right")]
+    Timeout {
+        /// What should have come.
+        waiting_for: &'static str,
+        /// How long nothing came.
+        after_ms: u64,
+        /// Bytes received since the device was opened. Some, but no answer: the wrong speed, or not
+        /// a device of ours.
+        heard: u64,
+    },
+    /// The device went away.
+    #[error("the device disconnected while the host was waiting for {waiting_for}: reconnect it and open it again")]
+    Disconnected {
+        /// What should have come.
+        waiting_for: &'static str,
+    },
+    /// The device speaks another version of the protocol.
+    #[error("the device speaks protocol version {device}, this program {host}: update the older of the two")]
+    ProtocolVersion {
+        /// Version of this build.
+        host: u16,
+        /// Version of the device.
+        device: u16,
+    },
+    /// The device did not accept a message.
+    #[error("the device refused: {refusal}")]
+    Refused {
+        /// What it said.
+        refusal: crate::wire::Refusal,
+    },
+    /// A frame from the device arrived damaged or not at all.
+    #[error("frame {got} came where {expected} was expected, after {damaged} damaged frame(s): use a slower or shorter line")]
+    FrameLost {
+        /// Sequence number that should have come.
+        expected: u16,
+        /// Sequence number that came.
+        got: u16,
+        /// Damaged frames since the session began.
+        damaged: u64,
+    },
+    /// The device sent what the protocol does not allow.
+    #[error("the device sent an invalid message: {what}; its firmware does not follow the protocol")]
+    Protocol {
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The body of a message from the device cannot be read.
+    #[error("message 0x{kind:02x} from the device cannot be read: {why}; its firmware does not follow the protocol")]
+    Malformed {
+        /// Number of the message.
+        kind: u8,
+        /// What is wrong with it.
+        why: crate::wire::Malformed,
+    },
+    /// What the device says it is makes no sense.
+    #[error("what the device says of itself makes no sense: {reason}; its firmware is broken")]
+    Announcement {
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The session ended with an earlier error.
+    #[error("the session is over ({reason}): open the device again")]
+    SessionOver {
+        /// The error that ended it.
+        reason: String,
+    },
+    /// An emulated chip is described wrongly.
+    #[cfg(feature = "emulator")]
+    #[error(transparent)]
+    Emulator(#[from] crate::emulator::EmulatorError),
 }

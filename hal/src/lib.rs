@@ -11,12 +11,20 @@ pub mod wire;
 pub mod chip;
 #[cfg(feature = "std")]
 pub mod config;
+#[cfg(feature = "emulator")]
+pub mod emulator;
 #[cfg(feature = "std")]
 pub mod error;
+#[cfg(feature = "std")]
+pub mod limits;
+#[cfg(feature = "std")]
+pub mod session;
 #[cfg(feature = "std")]
 pub mod runner;
 #[cfg(feature = "std")]
 pub mod link;
+#[cfg(feature = "std")]
+pub mod open;
 #[cfg(feature = "std")]
 pub mod selector;
 #[cfg(feature = "std")]
@@ -41,3 +49,7 @@ pub use error::Error;
 pub use runner::Runner;
 #[cfg(feature = "std")]
 pub use selector::Selector;
+#[cfg(feature = "std")]
+pub use session::{Session, SessionOptions};
+#[cfg(feature = "std")]
+pub use open::OpenOptions;

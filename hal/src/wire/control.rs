@@ -46,6 +46,17 @@ impl<'a> CapabilitiesBody<'a> {
         Ok(Self { session, serialised })
     }
 
+    /// Writes the body for `caps` straight into `to`.
+    ///
+    /// # Errors
+    /// [`Full`]; [`MAX_LEN`](Self::MAX_LEN) and four bytes are always enough.
+    pub fn put(session: u32, caps: &Capabilities, to: &mut Writer<'_>) -> Result<(), Full> {
+        to.u32(session)?;
+        let len = postcard::to_slice(caps, to.free()).map_err(|_| Full)?.len();
+        to.advance(len);
+        Ok(())
+    }
+
     /// The capabilities, not yet checked for sense.
     ///
     /// # Errors
@@ -177,11 +188,13 @@ pub enum RefusalCode {
     LostFrame = 9,
     /// The device itself failed. `got`: its fault number.
     Fault = 10,
+    /// Another client has a session. Sent before any hello, then the link is closed.
+    InUse = 11,
 }
 
 impl RefusalCode {
     /// Every reason.
-    pub const ALL: [RefusalCode; 10] = [
+    pub const ALL: [RefusalCode; 11] = [
         RefusalCode::UnknownVersion,
         RefusalCode::UnknownMessage,
         RefusalCode::Malformed,
@@ -192,6 +205,7 @@ impl RefusalCode {
         RefusalCode::DamagedFrame,
         RefusalCode::LostFrame,
         RefusalCode::Fault,
+        RefusalCode::InUse,
     ];
 
     const fn text(self) -> &'static str {
@@ -206,6 +220,7 @@ impl RefusalCode {
             Self::DamagedFrame => "a frame arrived damaged",
             Self::LostFrame => "a frame was lost",
             Self::Fault => "the device failed",
+            Self::InUse => "it is in use by another client",
         }
     }
 }

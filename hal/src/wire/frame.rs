@@ -16,6 +16,9 @@ pub const MAX_BODY: usize = u16::MAX as usize;
 /// Smallest longest body: every receiver takes bodies of at least this many bytes.
 pub const MIN_BODY: usize = 64;
 
+/// Longest body for which the checksum finds every error of up to three bits (see the specification).
+pub const SAFE_BODY: usize = 4064;
+
 /// Look-up tables: a host spends 8 KiB to check sixteen bytes at a time, a microcontroller 512 bytes.
 #[cfg(feature = "std")]
 type Lanes = Table<16>;

@@ -15,7 +15,7 @@ pub use control::{CapabilitiesBody, DeviceHealth, Hello, Refusal, RefusalCode, R
 pub use cursor::{Reader, Writer};
 pub use error::{Damage, Full, Malformed};
 pub use frame::{
-    Decoder, Frame, HEADER_LEN, Header, MAX_BODY, MIN_BODY, TRAILER_LEN, encoded_len,
+    Decoder, Frame, HEADER_LEN, Header, MAX_BODY, MIN_BODY, SAFE_BODY, TRAILER_LEN, encoded_len,
 };
 pub use message::{Kind, Message};
 pub use pack::{

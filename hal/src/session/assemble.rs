@@ -1,0 +1,153 @@
+//! Device to host: result blocks become observables.
+
+use super::Failure;
+use crate::caps::Capabilities;
+use crate::chip::{Health, Observables};
+use crate::event::{SpikeEvent, Tick};
+use crate::wire::{Events, Malformed, ResultBlock, ResultBlocks, Samples, TrialEnd, top_code};
+
+/// What the host expects of a run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) run: u32,
+    pub(super) trials: u32,
+    pub(super) samples_per_trial: usize,
+    /// Host time spent on encoding the run and the configuration before it.
+    pub(super) encode_ns: u64,
+    /// When the frames were handed over, on the session's clock.
+    pub(super) submitted_ns: u64,
+    /// How long the chip's own time is: a device in real time may take that long.
+    pub(super) chip_ns: u64,
+}
+
+/// Facts of the chip that every block is checked against.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    neurons: u16,
+    top: u16,
+}
+
+impl Shape {
+    pub(super) fn of(caps: &Capabilities) -> Self {
+        Self { neurons: caps.neurons, top: caps.adc.map_or(0, |adc| top_code(adc.bits)) }
+    }
+}
+
+/// One run on its way in.
+pub(super) struct Assembler {
+    pub(super) plan: Plan,
+    pub(super) observables: Observables,
+    /// What this run adds to the session's counters.
+    pub(super) health: Health,
+    pub(super) decode_ns: u64,
+    shape: Shape,
+    trial: u32,
+    last: Tick,
+    first_sample: usize,
+}
+
+impl Assembler {
+    pub(super) fn new(plan: Plan, shape: Shape, mut observables: Observables) -> Self {
+        observables.clear();
+        observables.samples.reserve(plan.samples_per_trial * plan.trials as usize);
+        Self {
+            plan,
+            observables,
+            health: Health::default(),
+            decode_ns: 0,
+            shape,
+            trial: 0,
+            last: 0,
+            first_sample: 0,
+        }
+    }
+
+    /// Takes in the blocks of one result message.
+    pub(super) fn accept(&mut self, blocks: &ResultBlocks<'_>) -> Result<(), Failure> {
+        if blocks.run != self.plan.run {
+            return Err(Failure::Protocol("results of a run that is not the oldest in flight"));
+        }
+        blocks.iter().try_for_each(|block| match block {
+            ResultBlock::Spikes { index, events } => self.spikes(index, events),
+            ResultBlock::Samples { index, first, samples } => self.samples(index, first, samples),
+            ResultBlock::End(end) => self.end(end),
+        })
+    }
+
+    /// Whether the device may close the run.
+    pub(super) fn is_complete(&self) -> bool {
+        self.trial == self.plan.trials
+    }
+
+    fn in_order(&self, index: u32) -> Result<(), Failure> {
+        if index == self.trial && index < self.plan.trials {
+            Ok(())
+        } else {
+            Err(Failure::Protocol("trials must come back in order"))
+        }
+    }
+
+    fn spikes(&mut self, index: u32, events: Events<'_>) -> Result<(), Failure> {
+        self.in_order(index)?;
+        let spikes = &mut self.observables.spikes;
+        for event in events {
+            let SpikeEvent { tick, id } = event.map_err(malformed)?;
+            if id >= self.shape.neurons {
+                return Err(Failure::Protocol("a spike of a neuron that does not exist"));
+            }
+            if tick < self.last {
+                return Err(Failure::Protocol("spikes must come in ascending order of time"));
+            }
+            self.last = tick;
+            spikes.push(SpikeEvent { tick, id });
+        }
+        Ok(())
+    }
+
+    fn samples(&mut self, index: u32, first: u32, samples: Samples<'_>) -> Result<(), Failure> {
+        self.in_order(index)?;
+        let held = &mut self.observables.samples;
+        let have = held.len() - self.first_sample;
+        if first as usize != have || have + samples.len() > self.plan.samples_per_trial {
+            return Err(Failure::Protocol("samples must come in order and not beyond the recording"));
+        }
+        let at = held.len();
+        held.resize(at + samples.len(), 0);
+        samples.unpack(&mut held[at..]);
+        let top = self.shape.top;
+        let saturated = held[at..].iter().filter(|code| **code == 0 || **code >= top).count();
+        self.health.saturated_samples += saturated as u64;
+        Ok(())
+    }
+
+    fn end(&mut self, end: TrialEnd) -> Result<(), Failure> {
+        self.in_order(end.index)?;
+        let out = &mut self.observables;
+        let spikes = out.spikes.len() - out.offsets.last().map_or(0, |at| *at as usize);
+        let samples = out.samples.len() - self.first_sample;
+        if spikes != end.spikes as usize || samples != end.samples as usize {
+            return Err(Failure::Protocol("a trial ended with another count than was sent"));
+        }
+        if samples < self.plan.samples_per_trial && !end.stalled {
+            return Err(Failure::Protocol("a trial ended before all samples were sent"));
+        }
+        out.offsets.push(out.spikes.len() as u32);
+        out.samples.resize(self.first_sample + self.plan.samples_per_trial, 0);
+        out.dropped_events += u64::from(end.dropped_inputs) + u64::from(end.dropped_spikes);
+        if end.stalled {
+            out.stalled.push(end.index);
+        }
+        self.health.trials += 1;
+        self.health.dropped_inputs += u64::from(end.dropped_inputs);
+        self.health.dropped_spikes += u64::from(end.dropped_spikes);
+        self.health.stalled_trials += u64::from(end.stalled);
+        self.first_sample = out.samples.len();
+        self.trial += 1;
+        self.last = 0;
+        Ok(())
+    }
+}
+
+fn malformed(why: Malformed) -> Failure {
+    Failure::Malformed { kind: crate::wire::Kind::Result as u8, why }
+}
