@@ -4,6 +4,7 @@
 //! and the result is what the run folder keeps.
 
 use serde::de::DeserializeOwned;
+use spikeloop_hal::nearest::nearest;
 use std::path::Path;
 
 /// An experiment file that cannot be used.
@@ -145,7 +146,7 @@ fn explain(path: &str, message: &str) -> ConfigError {
         return ConfigError::UnknownKey {
             key: quoted[0].to_owned(),
             section,
-            nearest: nearest(quoted[0], quoted[1..].iter().copied()),
+            nearest: nearest(quoted[0], quoted[1..].iter().copied()).map(str::to_owned),
             valid: quoted[1..].join(", "),
         };
     }
@@ -159,16 +160,6 @@ fn explain(path: &str, message: &str) -> ConfigError {
         _ => String::new(),
     };
     ConfigError::Value { path: path.to_owned(), message: format!("{}{hint}", message.trim()) }
-}
-
-/// The candidate that looks most like `given`, if any looks like it at all.
-#[must_use]
-pub fn nearest<'a>(given: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
-    candidates
-        .map(|c| (strsim::jaro_winkler(given, c), c))
-        .filter(|(score, _)| *score > 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, c)| c.to_owned())
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use rand_chacha::rand_core::Rng;
 use serde::{Deserialize, Serialize};
 use spikeloop_models::encode::Grid;
 use spikeloop_models::error::ModelError;
-use spikeloop_models::method::bptt::Bptt;
+use spikeloop_models::inference::{Batch, Inference};
+use spikeloop_models::method::bptt::{Bptt, BpttConfig};
 use spikeloop_models::method::{Chunk, Method, Outcomes};
 use spikeloop_models::network::Network;
 use spikeloop_models::observation::Observation;
@@ -129,6 +130,7 @@ pub struct Trainer<'a> {
     /// Where the training stands.
     pub position: Position,
     method: Bptt<f32>,
+    inference: Inference<f32>,
     chip: Option<ChipLoop>,
     grid: Grid,
     order: Vec<u32>,
@@ -148,7 +150,13 @@ impl<'a> Trainer<'a> {
         experiment.check()?;
         let network = experiment.network(data.inputs, data.classes)?;
         let learning = &experiment.learning;
-        let method = Bptt::new(&network, learning.loss, &learning.regularisers)?;
+        let config = BpttConfig {
+            loss: learning.loss,
+            regularisers: learning.regularisers.clone(),
+            sigma_at_measured_spikes: true,
+        };
+        let method = Bptt::new(&network, config)?;
+        let inference = Inference::new(&network, learning.loss)?;
         let optimizer = Optimizer::new(learning.optimizer, &network)?;
         Ok(Self {
             experiment,
@@ -157,6 +165,7 @@ impl<'a> Trainer<'a> {
             optimizer,
             position: Position::default(),
             method,
+            inference,
             chip: None,
             grid: experiment.grid(),
             order: Vec::new(),
@@ -300,34 +309,33 @@ impl<'a> Trainer<'a> {
         if let Some(chip) = &mut self.chip {
             chip.write(&self.network)?;
         }
-        self.method.begin(&self.network)?;
+        self.inference.refresh(&self.network)?;
         let indices: Vec<u32> = (0..split.len() as u32).collect();
         let first = EVALUATION_TRIALS + (round << 28);
         for (k, samples) in indices.chunks(EVALUATION_BATCH).enumerate() {
             split.encode(samples, &self.grid, &mut self.batch);
             let start = k * EVALUATION_BATCH;
             let labels = &split.labels[start..start + samples.len()];
-            let (batch, method, part) = (&self.batch, &mut self.method, &mut self.part);
-            let size = batch.samples();
+            let (batch, inference, part) = (&self.batch, &mut self.inference, &mut self.part);
             let mut judge = |range: std::ops::Range<usize>,
                              observation: Option<&Observation<f32>>|
              -> Result<(), TrainError> {
                 part.copy_range(batch, range.clone());
                 let labels = &labels[range.clone()];
-                let chunk = Chunk {
+                let batch = Batch {
                     inputs: part,
-                    labels,
-                    first: range.start,
-                    batch: size,
+                    labels: Some(labels),
+                    first: start + range.start,
                     tie_break_key: first,
+                    observation,
                 };
-                let outcomes = method.evaluate(&chunk, observation)?;
+                let outcomes = inference.run(&batch)?;
                 evaluation.tally.add(outcomes, labels);
                 evaluation.predicted.extend_from_slice(&outcomes.predicted);
                 Ok(())
             };
             match &mut self.chip {
-                None => judge(0..size, None)?,
+                None => judge(0..samples.len(), None)?,
                 Some(chip) => {
                     chip.run(batch, first + start as u64, |range, o| judge(range, Some(o)))?;
                 }
