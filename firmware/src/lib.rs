@@ -23,9 +23,9 @@
 //! }
 //! ```
 //!
-//! The crate is `no_std` and does not allocate. With the feature `emulator` (which needs `std`) it
-//! has one board: `board::emulated`, the emulated chip.
-#![cfg_attr(not(feature = "emulator"), no_std)]
+//! The crate is `no_std` and does not allocate. With the feature `std` any chip that a process can
+//! reach becomes a core (`board::ChipCore`); with `emulator` that chip can be the emulated one.
+#![cfg_attr(not(feature = "std"), no_std)]
 
 pub mod core;
 mod record;
@@ -33,7 +33,7 @@ mod schedule;
 pub mod server;
 mod transmit;
 
-#[cfg(feature = "emulator")]
+#[cfg(feature = "std")]
 pub mod board;
 
 pub use crate::core::{Core, Emit, Fault, Outcome, Progress, Trial, Write};

@@ -93,11 +93,6 @@ impl<'a> Schedule<'a> {
         self.events.slots.len()
     }
 
-    /// Whether no trial waits, arrives or is being injected.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.trials.len == 0 && self.arriving.is_none() && self.to_inject == 0
-    }
-
     /// The trial whose events are arriving, if its last block is still to come.
     pub(crate) fn arriving(&self) -> Option<Trial> {
         self.arriving.map(|waiting| waiting.trial)
@@ -142,11 +137,6 @@ impl<'a> Schedule<'a> {
         self.trials.pop();
         self.to_inject = waiting.events;
         Some(waiting.trial)
-    }
-
-    /// Whether a complete trial waits.
-    pub(crate) fn has_trial(&self) -> bool {
-        self.to_inject == 0 && self.trials.len > 0
     }
 
     /// The next event for the trial in the core.

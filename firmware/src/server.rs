@@ -17,7 +17,7 @@ use crate::schedule::{Schedule, Waiting};
 use crate::transmit::Transmit;
 use heapless::Deque;
 use spikeloop_hal::wire::{
-    CapabilitiesBody, Damage, Decoder, DeviceHealth, Flag, Frame, Full, Hello, Kind, MIN_BODY,
+    CapabilitiesBody, Damage, Decoder, DeviceHealth, Frame, Full, Hello, Kind, MIN_BODY,
     Malformed, Message, ParameterSpan, Refusal, RefusalCode, ResultBlocks, RunBegin, RunEnd,
     StimulusBlock, StimulusBlocks, WeightSpan, Writer, address_bits, encoded_len,
 };

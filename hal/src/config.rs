@@ -110,6 +110,14 @@ impl ChipConfig {
                 got: (self.sources, self.neurons),
             });
         }
+        // The lists are public: somebody may have changed their length.
+        let lists = self.parameters.iter().map(|(_, codes)| codes.len());
+        let mut lists = lists.chain([self.enabled.len(), self.spiking.len()]);
+        let odd = lists.find(|len| *len != neurons);
+        if self.weights.len() != sources * neurons || odd.is_some() {
+            let got = (self.weights.len() / neurons.max(1), odd.unwrap_or(neurons));
+            return Err(Error::ConfigShape { expected: (sources, neurons), got });
+        }
         let (low, high) = (caps.weight_min, caps.weight_max);
         if let Some(at) = self.weights.iter().position(|w| *w < low || *w > high) {
             return Err(Error::WeightOutOfRange {

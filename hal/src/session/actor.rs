@@ -65,6 +65,8 @@ pub(super) struct Actor {
     /// Sequence number that the next frame from the device should have.
     expected: u16,
     damaged: u64,
+    /// Damaged frames that no run has reported yet.
+    unreported: u64,
     heard: u64,
 }
 
@@ -93,6 +95,7 @@ impl Actor {
             shape: None,
             expected: 0,
             damaged: 0,
+            unreported: 0,
             heard: 0,
         }
     }
@@ -209,6 +212,7 @@ impl Actor {
         while let Some(frame) = self.decoder.feed(&mut input) {
             let Ok(frame) = frame else {
                 self.damaged += 1;
+                self.unreported += 1;
                 continue;
             };
             let (kind, sequence) = (frame.header.kind, frame.header.sequence);
@@ -236,6 +240,7 @@ impl Actor {
                         return Err(Failure::Protocol("a run ended that is not complete"));
                     };
                     run.decode_ns += now.saturating_sub(since);
+                    run.health.damaged_frames += std::mem::take(&mut self.unreported);
                     since = now;
                     finish(&self.reports, run, end.execute_ns, now);
                 }

@@ -147,7 +147,10 @@ impl Encoder {
         if old.traces != new.traces {
             let traced = |recording: &Recording| {
                 let mut flags = vec![false; neurons];
-                recording.traces.iter().for_each(|id| flags[usize::from(*id)] = true);
+                for id in &recording.traces {
+                    // Ids beyond the chip were refused, unless nothing is sampled anyway.
+                    flags.get_mut(usize::from(*id)).into_iter().for_each(|flag| *flag = true);
+                }
                 flags
             };
             self.flags(Flag::Traced, &traced(old), &traced(new));

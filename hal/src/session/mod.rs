@@ -275,6 +275,19 @@ impl Session {
     }
 }
 
+/// Notes what was sent. Parameters that `config` does not mention keep their codes.
+fn remember(device: &mut ChipConfig, config: &ChipConfig) {
+    device.weights.clone_from(&config.weights);
+    for (parameter, codes) in &config.parameters {
+        if let Some(held) = device.codes_mut(*parameter) {
+            held.copy_from_slice(codes);
+        }
+    }
+    device.enabled.clone_from(&config.enabled);
+    device.spiking.clone_from(&config.spiking);
+    device.recording.clone_from(&config.recording);
+}
+
 fn add(sum: &mut Health, more: &Health) {
     sum.trials += more.trials;
     sum.dropped_inputs += more.dropped_inputs;
@@ -326,7 +339,7 @@ impl Chip for Session {
         self.encoder.difference(&self.device, config);
         let frames = self.encoder.take();
         if !frames.is_empty() {
-            self.device.clone_from(config);
+            remember(&mut self.device, config);
             self.send(Command::Send { frames, plan: None })?;
         }
         self.encode_ns += (self.clock)().saturating_sub(start);
