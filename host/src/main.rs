@@ -1,2 +1,5 @@
-//! wip
-fn main() {}
+//! The program `spikeloop`. Everything it does stands in the library.
+
+fn main() -> std::process::ExitCode {
+    spikeloop::command::run(std::env::args_os()).into()
+}

@@ -1,0 +1,77 @@
+//! From a selector to an open chip.
+
+use crate::chip::Chip;
+use crate::error::Error;
+use crate::link;
+use crate::selector::Selector;
+use crate::session::{Session, SessionOptions};
+
+/// How a chip is opened.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// Threads of an emulated chip in this process. The results are the same bits for every number.
+    pub threads: usize,
+    /// Session over a link.
+    pub session: SessionOptions,
+}
+
+impl Default for OpenOptions {
+    /// As many threads as the machine runs at once, and the session's own defaults.
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { threads, session: SessionOptions::default() }
+    }
+}
+
+impl Selector {
+    /// Opens the chip, whatever it is: the emulator in this process, or a session over a link.
+    ///
+    /// # Errors
+    /// [`Error::Emulator`] for options that describe no chip, everything that [`link::open`]
+    /// reports, and everything that a session reports when nobody answers as a chip should.
+    pub fn open(&self, options: &OpenOptions) -> Result<Box<dyn Chip>, Error> {
+        match self {
+            #[cfg(feature = "emulator")]
+            Selector::Emulator(settings) => {
+                let chip = crate::emulator::Emulator::from_options(settings, options.threads)?;
+                Ok(Box::new(chip))
+            }
+            #[cfg(not(feature = "emulator"))]
+            Selector::Emulator(_) => Err(Error::Unsupported {
+                device: self.to_string(),
+                remedy: "this build has no emulator: build with the feature `emulator`",
+            }),
+            Selector::Link(address) => {
+                let address = address.clone();
+                let open = move || async move { link::open(&address).await };
+                Ok(Box::new(Session::connect(open, options.session.clone())?))
+            }
+        }
+    }
+}
+
+#[cfg(all(test, feature = "emulator"))]
+mod tests {
+    use super::*;
+
+    fn open(selector: &str) -> Result<Box<dyn Chip>, Error> {
+        let options = OpenOptions { threads: 1, ..OpenOptions::default() };
+        selector.parse::<Selector>()?.open(&options)
+    }
+
+    #[test]
+    fn the_emulator_opens_with_its_options() {
+        let chip = open("emu:preset=bss2-cal,neurons=16,inputs=8,seed=3").unwrap();
+        let caps = chip.capabilities();
+        assert_eq!((caps.inputs, caps.neurons), (8, 16));
+        assert_eq!(caps.identity.kind.as_str(), "bss2-cal");
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_apart() {
+        assert!(matches!(open("emu:sede=3"), Err(Error::Emulator(_))));
+        assert!(matches!(open("pty:/dev/pts/none"), Err(Error::NoDevice { .. })));
+        // Port 9 (discard) of the local machine: nobody listens.
+        assert!(matches!(open("tcp:127.0.0.1:9"), Err(Error::NoDevice { .. })));
+    }
+}

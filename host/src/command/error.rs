@@ -1,0 +1,106 @@
+//! What can stop a command, and with which exit code.
+
+use crate::exit_code::ExitCode;
+
+/// Why a command stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// Arguments that make no sense together.
+    #[error("{0}")]
+    Usage(String),
+    /// No chip was named and none is there.
+    #[error(
+        "no device found: connect a board, start a virtual one with `spikeloop emulate --pty NAME`, or use the emulator in this process with `--chip emu:`"
+    )]
+    NoDevice,
+    /// No chip was named and there are several.
+    #[error("{} devices are there; name one with --chip:\n{}", candidates.len(), candidates.iter().map(|c| format!("  --chip {c}")).collect::<Vec<_>>().join("\n"))]
+    Ambiguous {
+        /// Their selectors.
+        candidates: Vec<String>,
+    },
+    /// What was expected did not come true.
+    #[error("expectation missed: {0}")]
+    ExpectationMissed(String),
+    /// A signal ended the command.
+    #[error("interrupted")]
+    Interrupted,
+    /// A chip or the way to it.
+    #[error(transparent)]
+    Device(#[from] spikeloop_hal::Error),
+    /// Anything else; the class follows from what is inside.
+    #[error("{}", chain(.0))]
+    Other(#[from] anyhow::Error),
+}
+
+/// The whole chain of causes in one line, without what a message repeats of its cause.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let next = cause.to_string();
+        if text.ends_with(&next) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&next);
+    }
+    text
+}
+
+impl CommandError {
+    /// How the process ends.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_) => ExitCode::Usage,
+            Self::NoDevice => ExitCode::NoDevice,
+            Self::Ambiguous { .. } => ExitCode::AmbiguousDevice,
+            Self::ExpectationMissed(_) => ExitCode::ExpectationMissed,
+            Self::Interrupted => ExitCode::Interrupted,
+            Self::Device(error) => ExitCode::of(error),
+            Self::Other(error) => error.chain().find_map(class).unwrap_or(ExitCode::Other),
+        }
+    }
+}
+
+/// The class of a cause, if it is one that has a class.
+fn class(cause: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
+    if let Some(error) = cause.downcast_ref::<CommandError>() {
+        return Some(error.exit_code());
+    }
+    if cause.is::<spikeloop_hal::selector::SelectorError>() {
+        return Some(ExitCode::Usage);
+    }
+    cause
+        .downcast_ref::<spikeloop_hal::Error>()
+        .map(ExitCode::of)
+        .filter(|code| *code != ExitCode::Other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    fn busy() -> spikeloop_hal::Error {
+        spikeloop_hal::Error::DeviceInUse { device: "pty:left".into() }
+    }
+
+    #[test]
+    fn the_class_is_found_below_context() {
+        let error = Err::<(), _>(busy()).context("cannot train").unwrap_err();
+        let error = CommandError::from(error);
+        assert_eq!(error.exit_code(), ExitCode::DeviceInUse);
+        assert!(error.to_string().starts_with("cannot train: pty:left is in use"), "{error}");
+    }
+
+    #[test]
+    fn unknown_causes_are_other_errors() {
+        assert_eq!(CommandError::from(anyhow::anyhow!("x")).exit_code(), ExitCode::Other);
+        assert_eq!(CommandError::from(busy()).exit_code(), ExitCode::DeviceInUse);
+        assert_eq!(CommandError::Interrupted.exit_code() as u8, 130);
+    }
+}

@@ -1,0 +1,186 @@
+//! The command line: one verb a file.
+//!
+//! Every verb has `pub struct Args` (what clap parses) and
+//! `pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError>`, one variant in
+//! [`Verb`] and one arm in [`dispatch`]. Results go to standard output through [`output`],
+//! everything else to standard error through [`tracing`] and [`Context::progress`].
+
+pub mod choose;
+pub mod completions;
+pub mod emulate;
+pub mod error;
+pub mod info;
+pub mod list;
+pub mod output;
+pub mod table;
+
+pub use choose::ChipArgs;
+pub use error::CommandError;
+
+use crate::exit_code::ExitCode;
+use crate::interrupt::Interrupt;
+use crate::log::{self, Progress, Verbosity};
+use clap::{ArgAction, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use spikeloop_hal::{Chip, OpenOptions, Selector};
+use std::ffi::OsString;
+
+/// How the process ends, at the bottom of the help text.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done                              5  an expectation (--expect) was missed
+  1  any other error                   6  the link failed or timed out
+  2  usage, selector, configuration    7  the device refused
+  3  no device                         8  the device is in use
+  4  several devices, none named     130  interrupted
+
+Chips are named by selectors, with --chip or the variable SPIKELOOP_CHIP:
+  emu:preset=bss2-chip66-uncal,seed=7     the emulator, in this process
+  serial:/dev/ttyACM0,baud=3000000        a board on a serial port
+  tcp:127.0.0.1:4000                      a board behind a network address
+  pty:NAME                                a running virtual board (see `emulate`)";
+
+/// Train spiking networks in the loop on mismatched neuromorphic chips.
+#[derive(Debug, Parser)]
+#[command(name = "spikeloop", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// Flags of every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Debug, clap::Args)]
+pub struct Global {
+    /// Say more on standard error (twice: everything); RUST_LOG overrides it
+    #[arg(short, long, action = ArgAction::Count, global = true, help_heading = "Output")]
+    pub verbose: u8,
+    /// Say only errors on standard error
+    #[arg(short, long, action = ArgAction::Count, global = true, help_heading = "Output")]
+    pub quiet: u8,
+    /// Colour
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    #[arg(help_heading = "Output")]
+    pub color: ColorChoice,
+    /// Print one JSON object on standard output and nothing else
+    #[arg(long, global = true, help_heading = "Output")]
+    pub json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Show the boards that are connected, and what of them can be used
+    List(list::Args),
+    /// Show what a chip says it is
+    Info(info::Args),
+    /// Run virtual boards: emulated chips behind the real firmware and the real wire
+    Emulate(emulate::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// What every verb is given besides its own arguments.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// How much is said on standard error.
+    pub verbosity: Verbosity,
+    /// Whether standard output carries one JSON object and nothing else.
+    pub json: bool,
+    /// Where bars are drawn.
+    pub progress: Progress,
+    /// Whether the user wants an orderly end.
+    pub interrupt: Interrupt,
+}
+
+/// Runs one command line, program name first. Never panics and never exits the process, except on
+/// a second interrupt.
+#[must_use]
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match parse(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to be told that the stream is closed.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok };
+        }
+    };
+    let context = match context(&cli.global) {
+        Ok(context) => context,
+        Err(error) => return report(&error, false),
+    };
+    match dispatch(&cli.verb, &context) {
+        Ok(code) => code,
+        Err(error) => report(&error, context.json),
+    }
+}
+
+impl Context {
+    /// Opens a chip and says on standard error which one it is.
+    ///
+    /// # Errors
+    /// Those of [`Selector::open`].
+    pub fn open(&self, selector: &Selector) -> Result<Box<dyn Chip>, CommandError> {
+        let chip = selector.open(&OpenOptions::default())?;
+        tracing::debug!(%selector, identity = %chip.capabilities().identity, "chip open");
+        Ok(chip)
+    }
+}
+
+fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    let command = Cli::command().color(asked_color(arguments));
+    Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)
+}
+
+/// Help and usage errors are printed while parsing, so that `--color` has to be known before.
+fn asked_color(arguments: &[OsString]) -> ColorChoice {
+    let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
+    let value = words.iter().enumerate().find_map(|(k, word)| match *word {
+        "--color" => words.get(k + 1).copied(),
+        _ => word.strip_prefix("--color="),
+    });
+    match value {
+        Some("always") => ColorChoice::Always,
+        Some("never") => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    }
+}
+
+fn context(global: &Global) -> Result<Context, CommandError> {
+    let verbosity = Verbosity::from_flags(global.verbose, global.quiet);
+    let color = match global.color {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => log::stderr_takes_color(),
+    };
+    output::set_color(global.color);
+    let silent = global.json || verbosity == Verbosity::Quiet;
+    let progress = if silent { Progress::hidden() } else { Progress::on_stderr() };
+    log::install(&progress, verbosity, color);
+    let interrupt = Interrupt::install().map_err(anyhow::Error::from)?;
+    Ok(Context { verbosity, json: global.json, progress, interrupt })
+}
+
+fn dispatch(verb: &Verb, context: &Context) -> Result<ExitCode, CommandError> {
+    match verb {
+        Verb::List(args) => list::run(args, context),
+        Verb::Info(args) => info::run(args, context),
+        Verb::Emulate(args) => emulate::run(args, context),
+        Verb::Completions(args) => completions::run(args, context),
+    }
+}
+
+/// Says what went wrong: on standard error, and with `--json` as an object as well.
+fn report(error: &CommandError, json: bool) -> ExitCode {
+    let code = error.exit_code();
+    if json {
+        let object = output::Failure { error: error.to_string(), exit_code: code as u8 };
+        let _ = output::json(&object);
+    }
+    output::error(&error.to_string());
+    code
+}

@@ -1,0 +1,228 @@
+//! One board's clients, and the bytes between them and the firmware.
+
+use super::{Entry, Place, Ready};
+use spikeloop_firmware::{Activity, Core, Server};
+use spikeloop_hal::link::pty::BoardSide;
+use spikeloop_hal::link::{Link, memory};
+use spikeloop_hal::registry::Registration;
+use spikeloop_hal::selector::Address;
+use spikeloop_hal::wire::{
+    Frame, Header, Kind, Message, Refusal, RefusalCode, Writer, encoded_len,
+};
+use spikeloop_hal::{Error, PROTOCOL_VERSION, Selector};
+use std::io;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// Bytes taken from the link at once.
+const INPUT: usize = 64 * 1024;
+
+/// How long a client that is turned away may take to read why.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Where clients come in.
+pub(super) enum Door {
+    Pty { side: BoardSide, _listed: Option<Registration> },
+    Tcp { listener: TcpListener, listed: Option<Registration> },
+    Memory { side: DuplexStream },
+}
+
+/// Why serving a client ended.
+enum End {
+    /// The client went away.
+    Gone,
+    /// The board is to stop.
+    Stopped,
+}
+
+impl Door {
+    /// Makes the place reachable, and lists it if it has a name.
+    pub(super) async fn open(place: &Place, entry: &Entry) -> Result<(Self, Ready), Error> {
+        match place {
+            Place::Pty(name) => {
+                let side = BoardSide::create()?;
+                let address = match name {
+                    Some(name) => Address::Pty { name: name.clone() },
+                    None => Address::pty_path(side.path()),
+                };
+                let selector = Selector::from(address);
+                let _listed = entry.register(&selector, Some(side.path().to_owned()))?;
+                Ok((Door::Pty { side, _listed }, Ready { selector, link: None }))
+            }
+            Place::Tcp { address, .. } => {
+                let failed = |source| Error::Open { device: format!("tcp:{address}"), source };
+                let listener = TcpListener::bind(address).await.map_err(failed)?;
+                let address = listener.local_addr().map_err(failed)?.to_string();
+                let selector = Selector::from(Address::Tcp { address });
+                let listed = entry.register(&selector, None)?;
+                Ok((Door::Tcp { listener, listed }, Ready { selector, link: None }))
+            }
+            Place::Memory => {
+                let (client, side) = memory::pair();
+                let selector = Selector::from(Address::Pty { name: "memory".into() });
+                Ok((Door::Memory { side }, Ready { selector, link: Some(client) }))
+            }
+        }
+    }
+
+    /// Serves clients until the board is to stop (a memory board: until its client is gone).
+    pub(super) async fn serve<C: Core>(
+        &mut self,
+        server: &mut Server<'_, C>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        match self {
+            // Clients of a terminal come and go unseen: a hello is what tells a new one.
+            Door::Pty { side, .. } => {
+                talk(server, side, &mut stop).await;
+            }
+            Door::Memory { side } => {
+                talk(server, side, &mut stop).await;
+            }
+            Door::Tcp { listener, listed } => {
+                while let Some(mut client) = next_client(listener, &mut stop).await {
+                    note_client(listed.as_mut(), client.peer_addr().ok());
+                    let turn_away = turn_away_others(listener);
+                    let end = tokio::select! {
+                        end = talk(server, &mut client, &mut stop) => end,
+                        never = turn_away => match never {},
+                    };
+                    server.disconnect();
+                    note_client(listed.as_mut(), None);
+                    if matches!(end, End::Stopped) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn next_client(
+    listener: &TcpListener,
+    stop: &mut watch::Receiver<bool>,
+) -> Option<TcpStream> {
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return None,
+            accepted = listener.accept() => match accepted {
+                Ok((client, from)) => {
+                    // Without it small frames would wait for acknowledgements of earlier ones.
+                    let _ = client.set_nodelay(true);
+                    tracing::debug!(%from, "client connected");
+                    return Some(client);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a client could not be accepted");
+                    // Out of descriptors, most likely: do not spin until there are some again.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}
+
+fn note_client(listed: Option<&mut Registration>, client: Option<std::net::SocketAddr>) {
+    if let Some(listed) = listed
+        && let Err(error) = listed.set_client(client.map(|client| client.to_string()))
+    {
+        tracing::warn!(%error, "the list of running boards is not up to date");
+    }
+}
+
+/// Tells everybody who comes while the board is in use that it is.
+async fn turn_away_others(listener: &TcpListener) -> std::convert::Infallible {
+    loop {
+        match listener.accept().await {
+            Ok((client, from)) => {
+                tracing::info!(%from, "turned away: the board is in use");
+                tokio::spawn(turn_away(client));
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+async fn turn_away(mut client: TcpStream) {
+    let farewell = async {
+        client.write_all(&in_use()).await?;
+        client.shutdown().await?;
+        // Closing before the client's hello was read would make the system drop our answer.
+        tokio::io::copy(&mut client, &mut tokio::io::sink()).await
+    };
+    // Whether it heard us or not, it goes.
+    let _ = tokio::time::timeout(FAREWELL, farewell).await;
+}
+
+/// The refusal of a hello, as a frame.
+fn in_use() -> Vec<u8> {
+    let refusal = Refusal {
+        code: RefusalCode::InUse as u8,
+        kind: Kind::Hello as u8,
+        sequence: 0,
+        got: 0,
+        limit: 0,
+    };
+    let message = Message::Refusal(refusal);
+    let mut body = [0; 64];
+    let mut writer = Writer::new(&mut body);
+    let written = message.encode(&mut writer).map(|()| writer.len());
+    let header =
+        Header { version: PROTOCOL_VERSION as u8, kind: message.kind() as u8, ..Header::default() };
+    let mut bytes = vec![0; encoded_len(body.len())];
+    let frame = written.and_then(|len| Frame { header, body: &body[..len] }.encode(&mut bytes));
+    bytes.truncate(frame.unwrap_or(0));
+    bytes
+}
+
+/// What happened on the link.
+enum Event {
+    Stop,
+    Came(io::Result<usize>),
+    Went(io::Result<usize>),
+    Again,
+}
+
+/// Carries bytes between the link and the server until one of them is done.
+async fn talk<L: Link, C: Core>(
+    server: &mut Server<'_, C>,
+    link: &mut L,
+    stop: &mut watch::Receiver<bool>,
+) -> End {
+    let start = Instant::now();
+    let (mut reader, mut writer) = tokio::io::split(link);
+    let mut buffer = vec![0; INPUT];
+    // What came and has not been taken by the server: `buffer[from .. to]`.
+    let (mut from, mut to) = (0, 0);
+    loop {
+        let taken = server.receive(&buffer[from..to]);
+        from += taken;
+        let activity = server.poll(start.elapsed().as_nanos() as u64);
+        let event = {
+            let out = server.transmit();
+            // A server that is busy, or may take more, is polled again after the link's turn.
+            let busy = activity == Activity::Busy || (taken > 0 && from < to);
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => Event::Stop,
+                went = writer.write(out), if !out.is_empty() => Event::Went(went),
+                came = reader.read(&mut buffer), if from == to => Event::Came(came),
+                () = tokio::task::yield_now(), if busy => Event::Again,
+            }
+        };
+        match event {
+            Event::Stop => return End::Stopped,
+            Event::Went(Ok(n)) => server.sent(n),
+            Event::Came(Ok(0)) => return End::Gone,
+            Event::Came(Ok(n)) => (from, to) = (0, n),
+            Event::Went(Err(error)) | Event::Came(Err(error)) => {
+                tracing::debug!(%error, "client lost");
+                return End::Gone;
+            }
+            Event::Again => {}
+        }
+    }
+}
