@@ -1,0 +1,116 @@
+//! Devices at the far end of an in-memory link: the real server, or a script that misbehaves.
+
+use spikeloop_firmware::board::Memory;
+use spikeloop_firmware::{Activity, Core, Server};
+use spikeloop_hal::link::BoxLink;
+use spikeloop_hal::wire::{Decoder, Frame, Header, MAX_BODY, Message, Writer, encoded_len};
+use std::thread::JoinHandle;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+/// A device on a thread of its own.
+pub struct Device {
+    pub link: BoxLink,
+    pub thread: JoinHandle<()>,
+}
+
+fn on_thread<F: Future<Output = ()>>(
+    capacity: usize,
+    body: impl FnOnce(DuplexStream) -> F + Send + 'static,
+) -> Device {
+    let (host, board) = duplex(capacity);
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(body(board));
+    });
+    Device { link: Box::new(host), thread }
+}
+
+/// The real server over `core`; `capacity` is how many bytes the link holds.
+pub fn serve<C: Core + Send + 'static>(core: C, capacity: usize) -> Device {
+    on_thread(capacity, move |board| async move {
+        let mut memory = Memory::new(core.capabilities());
+        let mut server = Server::new(core, memory.buffers()).unwrap();
+        pump(&mut server, board).await;
+    })
+}
+
+/// The real server over `core`, for one link after the other, as a board on a serial line: it does
+/// not notice that the program on the other side has changed.
+pub fn serve_twice<C: Core + Send + 'static>(core: C) -> (BoxLink, BoxLink, JoinHandle<()>) {
+    let (second, board) = duplex(999);
+    let first = on_thread(999, move |early| async move {
+        let mut memory = Memory::new(core.capabilities());
+        let mut server = Server::new(core, memory.buffers()).unwrap();
+        pump(&mut server, early).await;
+        pump(&mut server, board).await;
+    });
+    (first.link, Box::new(second), first.thread)
+}
+
+/// Moves bytes between a link and a server until the other side is gone.
+async fn pump<C: Core>(server: &mut Server<'_, C>, mut link: DuplexStream) {
+    let (mut now, mut held) = (0, Vec::new());
+    let mut chunk = [0; 700];
+    loop {
+        loop {
+            let taken = server.receive(&held);
+            held.drain(..taken);
+            now += 1000;
+            if server.poll(now) == Activity::Idle && (held.is_empty() || taken == 0) {
+                break;
+            }
+        }
+        let output = server.transmit().to_vec();
+        if !output.is_empty() {
+            match link.write(&output).await {
+                Ok(n) if n > 0 => server.sent(n),
+                _ => return,
+            }
+        } else {
+            match link.read(&mut chunk).await {
+                Ok(n) if n > 0 => held.extend_from_slice(&chunk[..n]),
+                _ => return,
+            }
+        }
+    }
+}
+
+/// A frame as it goes over the line.
+pub fn frame(version: u8, sequence: u16, message: &Message<'_>) -> Vec<u8> {
+    let mut body = vec![0; 4096];
+    let mut writer = Writer::new(&mut body);
+    message.encode(&mut writer).unwrap();
+    raw(version, message.kind() as u8, sequence, writer.written())
+}
+
+/// A frame of any kind with any body.
+pub fn raw(version: u8, kind: u8, sequence: u16, body: &[u8]) -> Vec<u8> {
+    let header = Header { version, kind, sequence, acknowledge: 0 };
+    let mut line = vec![0; encoded_len(body.len())];
+    let n = Frame { header, body }.encode(&mut line).unwrap();
+    line.truncate(n);
+    line
+}
+
+/// A device that answers each message as `script` says, and hangs up when it says nothing.
+pub fn scripted(
+    mut script: impl FnMut(&Header, Message<'_>) -> Option<Vec<u8>> + Send + 'static,
+) -> Device {
+    on_thread(4096, move |mut link| async move {
+        let mut decoder = Decoder::new(vec![0; encoded_len(MAX_BODY)]);
+        let mut chunk = [0; 4096];
+        while let Ok(n) = link.read(&mut chunk).await {
+            if n == 0 {
+                return;
+            }
+            let mut input = &chunk[..n];
+            while let Some(Ok(frame)) = decoder.feed(&mut input) {
+                let message = Message::decode(frame.header.kind, frame.body).unwrap();
+                let Some(answer) = script(&frame.header, message) else { return };
+                if link.write_all(&answer).await.is_err() {
+                    return;
+                }
+            }
+        }
+    })
+}
