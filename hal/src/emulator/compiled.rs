@@ -1,0 +1,322 @@
+//! A configuration turned into what the kernels need, kept up to date by differences.
+
+use super::kernel::Bundle;
+use super::lanes::{Row, WIDTH};
+use super::layout::{Group, NOWHERE, groups};
+use super::mismatch::DrawnChip;
+use super::physics::{Block, Grid};
+use crate::caps::Capabilities;
+use crate::config::ChipConfig;
+
+/// Blocks that share a time loop.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    /// First block, and number of blocks (1, 2 or 4).
+    pub(crate) first: usize,
+    pub(crate) blocks: usize,
+    /// `[row, block]`.
+    weights: Vec<Row>,
+    /// Per-synapse gains, same layout; empty if all are 1.
+    synapse: Vec<Row>,
+    rows: Vec<u64>,
+}
+
+/// A group of the layout, as a range of parts.
+#[derive(Clone, Debug)]
+pub(crate) struct Stage {
+    pub(crate) parts: core::ops::Range<usize>,
+    pub(crate) cyclic: bool,
+    /// Whether inputs, and whether neurons, drive this group.
+    pub(crate) from_inputs: bool,
+    pub(crate) from_neurons: bool,
+}
+
+/// Where the samples of a block go.
+#[derive(Clone, Debug)]
+pub(crate) struct Channels {
+    /// Channel of each lane, or [`NOWHERE`].
+    pub(crate) of: [u32; WIDTH],
+    /// Lanes that are recorded.
+    pub(crate) mask: u16,
+    /// Whether lane l goes to channel `of[0] + l` for all recorded lanes, which are the first ones.
+    pub(crate) run: bool,
+}
+
+/// The configuration of a chip, ready to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Compiled {
+    pub(crate) config: ChipConfig,
+    pub(crate) grid: Grid,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) channels: Vec<Channels>,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) stages: Vec<Stage>,
+    /// Row of the parts' weights for each row of the host.
+    compact: Vec<u32>,
+    /// Rows of the host that have a compact row.
+    sources: Vec<u32>,
+    /// Stage of each neuron.
+    stage_of: Vec<u32>,
+    /// First and last column that can matter.
+    columns: core::ops::Range<usize>,
+}
+
+impl Compiled {
+    /// Everything from scratch.
+    pub(crate) fn new(chip: &DrawnChip, caps: &Capabilities, config: &ChipConfig) -> Self {
+        let neurons = config.neurons();
+        let enabled: Vec<u16> = (0..neurons).filter(|n| config.enabled[*n]).map(|n| n as u16).collect();
+        let inputs = usize::from(caps.inputs);
+        let mut targets = vec![Vec::new(); neurons];
+        if caps.recurrent {
+            for &n in &enabled {
+                let row = config.row(inputs + usize::from(n));
+                // A stuck bit can make a synapse out of a zero.
+                let extra = |t: usize| !chip.stuck_bits.is_empty() && realised(chip, inputs + usize::from(n), t, row[t]) != 0;
+                targets[usize::from(n)] = enabled
+                    .iter()
+                    .copied()
+                    .filter(|t| row[usize::from(*t)] != 0 || extra(usize::from(*t)))
+                    .collect();
+            }
+        }
+        let layout = groups(&enabled, neurons, &targets);
+        let mut compact = vec![NOWHERE; config.sources()];
+        let mut sources: Vec<u32> = (0..inputs as u32).collect();
+        if caps.recurrent {
+            sources.extend(enabled.iter().map(|n| (inputs + usize::from(*n)) as u32));
+        }
+        for (k, source) in sources.iter().enumerate() {
+            compact[*source as usize] = k as u32;
+        }
+        let first = enabled.first().map_or(0, |n| usize::from(*n));
+        let last = enabled.last().map_or(0, |n| usize::from(*n) + 1);
+        let mut this = Self {
+            config: config.clone(),
+            grid: Grid::new(chip, config.recording.sample_period),
+            blocks: Vec::new(),
+            channels: Vec::new(),
+            parts: Vec::new(),
+            stages: Vec::new(),
+            compact,
+            sources,
+            stage_of: vec![NOWHERE; neurons],
+            columns: first..last,
+        };
+        for group in &layout {
+            this.add_group(chip, caps, group);
+        }
+        this.set_channels();
+        for k in 0..this.sources.len() {
+            this.set_row(chip, k);
+        }
+        this.find_drives(inputs);
+        this
+    }
+
+    fn add_group(&mut self, chip: &DrawnChip, caps: &Capabilities, group: &Group) {
+        let first_part = self.parts.len();
+        let rows = self.sources.len();
+        let mut left: &[u16] = &group.neurons;
+        while !left.is_empty() {
+            let wanted = left.len().div_ceil(WIDTH);
+            let blocks = if wanted >= 4 { 4 } else { wanted.min(2) };
+            let first = self.blocks.len();
+            for _ in 0..blocks {
+                let (now, rest) = left.split_at(left.len().min(WIDTH));
+                self.blocks.push(Block::new(chip, caps, &self.config, self.grid, now));
+                left = rest;
+            }
+            let synapse = self.gains(chip, first, blocks);
+            self.parts.push(Part {
+                first,
+                blocks,
+                weights: vec![Row::ZERO; rows * blocks],
+                synapse,
+                rows: vec![0; rows.div_ceil(64)],
+            });
+        }
+        for n in &group.neurons {
+            self.stage_of[usize::from(*n)] = self.stages.len() as u32;
+        }
+        self.stages.push(Stage {
+            parts: first_part..self.parts.len(),
+            cyclic: group.cyclic,
+            from_inputs: false,
+            from_neurons: false,
+        });
+    }
+
+    fn gains(&self, chip: &DrawnChip, first: usize, blocks: usize) -> Vec<Row> {
+        if chip.synapse.is_empty() {
+            return Vec::new();
+        }
+        let mut out = Vec::with_capacity(self.sources.len() * blocks);
+        for source in &self.sources {
+            for block in &self.blocks[first..first + blocks] {
+                let mut row = Row::ZERO;
+                for (gain, n) in row.0.iter_mut().zip(block.neuron) {
+                    *gain = chip.synapse_gain(*source as usize, n as usize);
+                }
+                out.push(row);
+            }
+        }
+        out
+    }
+
+    /// Where samples go, after a change of the recording.
+    fn set_channels(&mut self) {
+        let mut channel_of = vec![NOWHERE; self.config.neurons()];
+        if self.config.recording.samples > 0 {
+            for (k, n) in self.config.recording.traces.iter().enumerate() {
+                channel_of[usize::from(*n)] = k as u32;
+            }
+        }
+        self.channels.clear();
+        for block in &self.blocks {
+            let (mut of, mut mask) = ([NOWHERE; WIDTH], 0_u16);
+            for lane in 0..WIDTH {
+                if block.used >> lane & 1 == 1 {
+                    of[lane] = channel_of[block.neuron[lane] as usize];
+                    mask |= u16::from(of[lane] != NOWHERE) << lane;
+                }
+            }
+            let first_ones = mask & mask.wrapping_add(1) == 0;
+            let consecutive =
+                (0..mask.count_ones()).all(|l| of[l as usize] == of[0].wrapping_add(l));
+            self.channels.push(Channels { of, mask, run: mask != 0 && first_ones && consecutive });
+        }
+    }
+
+    /// Recomputes one row of weights in every part.
+    fn set_row(&mut self, chip: &DrawnChip, k: usize) {
+        let source = self.sources[k] as usize;
+        let codes = self.config.row(source);
+        for part in &mut self.parts {
+            let mut any = false;
+            for b in 0..part.blocks {
+                let block = &self.blocks[part.first + b];
+                let mut code = [0.0_f32; WIDTH];
+                if chip.stuck_bits.is_empty() {
+                    for lane in 0..WIDTH {
+                        code[lane] = f32::from(codes[block.neuron[lane] as usize]);
+                    }
+                } else {
+                    for lane in 0..WIDTH {
+                        let n = block.neuron[lane] as usize;
+                        code[lane] = f32::from(realised(chip, source, n, codes[n]));
+                    }
+                }
+                let synapse = part.synapse.get(k * part.blocks + b);
+                let out = &mut part.weights[k * part.blocks + b].0;
+                let mut nonzero = 0_u32;
+                for lane in 0..WIDTH {
+                    let gain = if code[lane] > 0.0 { block.gain_exc.0[lane] } else { block.gain_inh.0[lane] };
+                    let jump = code[lane] * gain * synapse.map_or(1.0, |s| s.0[lane]);
+                    out[lane] = jump;
+                    nonzero |= jump.to_bits() & 0x7fff_ffff;
+                }
+                any |= nonzero != 0;
+            }
+            let bit = 1_u64 << (k % 64);
+            let word = &mut part.rows[k / 64];
+            *word = if any { *word | bit } else { *word & !bit };
+        }
+    }
+
+    /// Whether the layout still holds: spikes go to later stages, or stay in a cyclic one.
+    fn layout_holds(&self, inputs: usize) -> bool {
+        for (k, source) in self.sources.iter().enumerate().skip(inputs) {
+            let own = self.stage_of[*source as usize - inputs] as usize;
+            for (s, stage) in self.stages.iter().enumerate() {
+                let allowed = s > own || (s == own && stage.cyclic);
+                if !allowed && self.parts[stage.parts.clone()].iter().any(|p| p.has(k)) {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// What drives each stage.
+    fn find_drives(&mut self, inputs: usize) {
+        for stage in &mut self.stages {
+            let parts = &self.parts[stage.parts.clone()];
+            let any = |mut rows: core::ops::Range<usize>| rows.any(|k| parts.iter().any(|p| p.has(k)));
+            stage.from_inputs = any(0..inputs);
+            stage.from_neurons = any(inputs..self.sources.len());
+        }
+    }
+
+    /// Brings this to `config`, at the cost of what differs.
+    pub(crate) fn update(&mut self, chip: &DrawnChip, caps: &Capabilities, config: &ChipConfig) {
+        let inputs = usize::from(caps.inputs);
+        if config.enabled != self.config.enabled {
+            *self = Self::new(chip, caps, config);
+            return;
+        }
+        let same_neurons = config.parameters == self.config.parameters
+            && config.spiking == self.config.spiking
+            && config.recording.sample_period == self.config.recording.sample_period;
+        if !same_neurons {
+            self.config.parameters.clone_from(&config.parameters);
+            self.config.spiking.clone_from(&config.spiking);
+            self.grid = Grid::new(chip, config.recording.sample_period);
+            for block in &mut self.blocks {
+                let neurons: Vec<u16> =
+                    block.neuron.iter().take(block.used.count_ones() as usize).map(|n| *n as u16).collect();
+                *block = Block::new(chip, caps, config, self.grid, &neurons);
+            }
+        }
+        if config.recording != self.config.recording {
+            self.config.recording.clone_from(&config.recording);
+            self.set_channels();
+        }
+        let mut changed = false;
+        for k in 0..self.sources.len() {
+            let source = self.sources[k] as usize;
+            let new = &config.row(source)[self.columns.clone()];
+            if same_neurons && self.config.row(source)[self.columns.clone()] == *new {
+                continue;
+            }
+            let columns = self.columns.clone();
+            self.config.row_mut(source)[columns].copy_from_slice(new);
+            self.set_row(chip, k);
+            changed = true;
+        }
+        if changed {
+            if !self.layout_holds(inputs) {
+                *self = Self::new(chip, caps, config);
+                return;
+            }
+            self.find_drives(inputs);
+        }
+    }
+
+    /// What the kernel needs for one part.
+    pub(crate) fn bundle(&self, part: usize) -> Bundle<'_> {
+        let part = &self.parts[part];
+        Bundle {
+            blocks: &self.blocks[part.first..part.first + part.blocks],
+            weights: &part.weights,
+            rows: &part.rows,
+            compact: &self.compact,
+            step_us: self.grid.step_us() as f32,
+        }
+    }
+}
+
+impl Part {
+    fn has(&self, row: usize) -> bool {
+        self.rows[row / 64] >> (row % 64) & 1 == 1
+    }
+}
+
+/// The code that a synapse realises when `code` is written: stuck bits stay as they are.
+fn realised(chip: &DrawnChip, source: usize, neuron: usize, code: i8) -> i8 {
+    let key = (source as u32, neuron as u16);
+    match chip.stuck_bits.binary_search_by_key(&key, |s| (s.source, s.neuron)) {
+        Ok(at) => chip.stuck_bits[at].apply(code),
+        Err(_) => code,
+    }
+}

@@ -1,0 +1,301 @@
+//! An emulated chip: realistic, fast, deterministic.
+//!
+//! A [`Profile`] says what kind of chip it is, [`DrawnChip`] which one of its kind, [`Emulator`] runs
+//! it. Analog chips are integrated in continuous time with exact exponential propagators and
+//! threshold crossings located inside the step; nothing here shares code with the models that are
+//! trained on it, so that it can serve as their oracle.
+//!
+//! ```text
+//! Profile ─ seed ─► DrawnChip ─ ChipConfig ─► compiled blocks of 16 neurons
+//! Stimulus ─► events on a grid of sub-steps ─► time loop ─► spikes ─ jitter, stamp, bus ─► host
+//!                                                 └─► membranes ─ skew, gain, noise, rails ─► host
+//! ```
+//!
+//! **Promises.** A chip seed names the same chip on every machine. Noise is a pure function of noise
+//! seed, trial number, neuron, purpose and index. The same seeds give the same bits for every number
+//! of threads, every vector unit, every order of trials and every split into runs.
+
+mod adc;
+mod bus;
+mod compiled;
+mod crossing;
+mod error;
+mod kernel;
+mod lanes;
+mod layout;
+mod mismatch;
+mod noise;
+mod normal;
+mod options;
+mod physics;
+pub mod profile;
+mod run;
+mod state;
+
+pub use error::EmulatorError;
+pub use mismatch::{DrawnChip, StuckBit};
+pub use options::KEYS;
+pub use profile::{PRESETS, Profile};
+pub use run::Simd;
+
+#[cfg(test)]
+mod tests;
+
+use crate::caps::Capabilities;
+use crate::chip::{Chip, Health, Observables, Stimulus, Ticket, TimeSplit};
+use crate::config::ChipConfig;
+use crate::error::Error;
+use compiled::Compiled;
+use noise::Noise;
+use rayon::prelude::*;
+use run::{Scratch, Setting, TrialResult, run_chunk};
+use std::collections::VecDeque;
+
+/// A run that was submitted.
+#[derive(Debug)]
+struct Pending {
+    ticket: u64,
+    stimuli: Vec<Stimulus>,
+    samples: Vec<u16>,
+    results: Vec<TrialResult>,
+    done: bool,
+}
+
+/// An emulated chip.
+///
+/// [`Chip::submit`] only checks and queues; the work is done by the first [`Chip::collect`] that
+/// needs it, for all queued runs at once.
+#[derive(Debug)]
+pub struct Emulator {
+    chip: DrawnChip,
+    caps: Capabilities,
+    compiled: Compiled,
+    noise: Noise,
+    simd: Simd,
+    threads: usize,
+    pool: Option<rayon::ThreadPool>,
+    scratch: Vec<Scratch>,
+    queue: VecDeque<Pending>,
+    /// Memory of collected runs, to be used again.
+    spare: Vec<Pending>,
+    next_ticket: u64,
+    health: Health,
+}
+
+impl Emulator {
+    /// The chip of `chip_seed` with the noise of `noise_seed`, computed by `threads` threads.
+    ///
+    /// # Errors
+    /// [`EmulatorError::Profile`] and [`EmulatorError::Threads`].
+    pub fn new(profile: Profile, chip_seed: u64, noise_seed: u64, threads: usize) -> Result<Self, Error> {
+        profile.check()?;
+        Self::from_chip(DrawnChip::draw(&profile, chip_seed), Some(noise_seed), threads)
+    }
+
+    /// A drawn (or loaded) chip. Without `noise_seed` the one that belongs to the chip's seed.
+    ///
+    /// # Errors
+    /// As [`Emulator::new`].
+    pub fn from_chip(chip: DrawnChip, noise_seed: Option<u64>, threads: usize) -> Result<Self, Error> {
+        let threads = threads.max(1);
+        let caps = chip.profile.capabilities(chip.serial())?;
+        let compiled = Compiled::new(&chip, &caps, &ChipConfig::power_up(&caps));
+        let pool = if threads > 1 {
+            let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            Some(built.map_err(|e| EmulatorError::Threads { threads, reason: e.to_string() })?)
+        } else {
+            None
+        };
+        Ok(Self {
+            noise: Noise::new(noise_seed.unwrap_or_else(|| chip.default_noise_seed())),
+            simd: Simd::detect(),
+            threads,
+            pool,
+            scratch: vec![Scratch::default(); threads],
+            queue: VecDeque::new(),
+            spare: Vec::new(),
+            next_ticket: 0,
+            health: Health::default(),
+            chip,
+            caps,
+            compiled,
+        })
+    }
+
+    /// The truth about this chip. For tests and reports only: calibration may never read it.
+    #[must_use]
+    pub fn truth(&self) -> &DrawnChip {
+        &self.chip
+    }
+
+    /// Uses another vector unit. The results are the same bits.
+    ///
+    /// # Errors
+    /// Gives `simd` back if this processor does not have it.
+    pub fn set_simd(&mut self, simd: Simd) -> Result<(), Simd> {
+        if !Simd::available().contains(&simd) {
+            return Err(simd);
+        }
+        self.simd = simd;
+        Ok(())
+    }
+
+    fn check_stimuli(&self, stimuli: &[Stimulus]) -> Result<(), Error> {
+        let recording = &self.compiled.config.recording;
+        let buffers = &self.caps.buffers;
+        let within = |what, requested: u64, limit: u32| {
+            if requested > u64::from(limit) {
+                Err(Error::BeyondBuffers { what, requested, limit: u64::from(limit) })
+            } else {
+                Ok(())
+            }
+        };
+        let trials = stimuli.len() as u64;
+        within("trials in a run", trials, buffers.trials)?;
+        let events = stimuli.iter().map(|s| s.events.len() as u64).sum();
+        within("stimulus events in a run", events, buffers.stimulus_events)?;
+        let samples = recording.traces.len() as u64 * u64::from(recording.samples);
+        let bytes = samples * u64::from(self.caps.bytes_per_sample());
+        within("bytes of membrane samples in a run", trials * bytes, buffers.trace_bytes)?;
+        for (trial, stimulus) in stimuli.iter().enumerate() {
+            let refuse = |reason| Err(Error::Stimulus { trial, reason });
+            if stimulus.duration == 0 || stimulus.duration > self.caps.max_duration {
+                return refuse("the duration must be between one tick and the longest trial");
+            }
+            if stimulus.events.windows(2).any(|pair| pair[0].tick > pair[1].tick) {
+                return refuse("events must be in ascending order of time");
+            }
+            if stimulus.events.last().is_some_and(|e| e.tick >= stimulus.duration) {
+                return refuse("an event lies at or after the end of the trial");
+            }
+            if stimulus.events.iter().any(|e| e.id >= self.caps.inputs) {
+                return refuse("an event belongs to an input line that the chip does not have");
+            }
+        }
+        Ok(())
+    }
+
+    /// Computes all queued runs that are not done.
+    fn work(&mut self) {
+        let setting = Setting {
+            chip: &self.chip,
+            caps: &self.caps,
+            compiled: &self.compiled,
+            noise: self.noise,
+            simd: self.simd,
+        };
+        let recording = &self.compiled.config.recording;
+        let width = recording.traces.len() * usize::from(recording.samples);
+        let total: usize = self.queue.iter().filter(|r| !r.done).map(|r| r.stimuli.len()).sum();
+        // Every thread gets several chunks, so that none waits long for another.
+        let chunk = total.div_ceil(self.threads * 4).clamp(1, 16);
+        let mut tasks = Vec::new();
+        for run in self.queue.iter_mut().filter(|r| !r.done) {
+            run.done = true;
+            run.results.resize_with(run.stimuli.len().max(run.results.len()), TrialResult::default);
+            run.results.truncate(run.stimuli.len());
+            run.samples.clear();
+            run.samples.resize(run.stimuli.len() * width, 0);
+            let mut samples: &mut [u16] = &mut run.samples;
+            for (stimuli, results) in run.stimuli.chunks(chunk).zip(run.results.chunks_mut(chunk)) {
+                let (own, rest) = samples.split_at_mut(stimuli.len() * width);
+                samples = rest;
+                tasks.push((stimuli, own, results));
+            }
+        }
+        match &self.pool {
+            Some(pool) if tasks.len() > 1 => {
+                let scratch: Vec<_> = self.scratch.iter_mut().map(std::sync::Mutex::new).collect();
+                pool.install(|| {
+                    tasks.into_par_iter().with_max_len(1).for_each(|(stimuli, samples, results)| {
+                        let thread = rayon::current_thread_index().unwrap_or(0);
+                        let mut own = scratch[thread].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                        run_chunk(setting, stimuli, samples, results, &mut own);
+                    });
+                });
+            }
+            _ => {
+                for (stimuli, samples, results) in tasks {
+                    run_chunk(setting, stimuli, samples, results, &mut self.scratch[0]);
+                }
+            }
+        }
+    }
+}
+
+impl Chip for Emulator {
+    fn capabilities(&self) -> &Capabilities {
+        &self.caps
+    }
+
+    fn configure(&mut self, config: &ChipConfig) -> Result<(), Error> {
+        config.check(&self.caps)?;
+        // Queued runs belong to the configuration under which they were submitted.
+        self.work();
+        self.compiled.update(&self.chip, &self.caps, config);
+        Ok(())
+    }
+
+    fn submit(&mut self, stimuli: &[Stimulus]) -> Result<Ticket, Error> {
+        let limit = self.caps.buffers.runs_in_flight;
+        if self.queue.len() >= usize::from(limit) {
+            return Err(Error::TooManyRuns { limit });
+        }
+        self.check_stimuli(stimuli)?;
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let mut run = self.spare.pop().unwrap_or_else(|| Pending {
+            ticket,
+            stimuli: Vec::new(),
+            samples: Vec::new(),
+            results: Vec::new(),
+            done: false,
+        });
+        (run.ticket, run.done) = (ticket, false);
+        run.stimuli.truncate(stimuli.len());
+        run.stimuli.resize_with(stimuli.len(), Stimulus::default);
+        for (own, given) in run.stimuli.iter_mut().zip(stimuli) {
+            own.trial = given.trial;
+            own.duration = given.duration;
+            own.events.clone_from(&given.events);
+        }
+        self.queue.push_back(run);
+        Ok(Ticket(ticket))
+    }
+
+    fn collect(&mut self, ticket: Ticket, into: &mut Observables) -> Result<(), Error> {
+        if self.queue.front().is_none_or(|run| run.ticket != ticket.0) {
+            return Err(Error::UnknownTicket { ticket: ticket.0 });
+        }
+        if self.queue.front().is_some_and(|run| !run.done) {
+            self.work();
+        }
+        let Some(mut run) = self.queue.pop_front() else {
+            return Err(Error::UnknownTicket { ticket: ticket.0 });
+        };
+        into.clear();
+        std::mem::swap(&mut into.samples, &mut run.samples);
+        let mut time = TimeSplit::default();
+        for (k, (stimulus, result)) in run.stimuli.iter().zip(&run.results).enumerate() {
+            into.spikes.extend_from_slice(&result.spikes);
+            into.offsets.push(into.spikes.len() as u32);
+            into.dropped_events += result.dropped;
+            self.health.saturated_samples += result.saturated;
+            if result.stalled {
+                into.stalled.push(k as u32);
+                self.health.stalled_trials += 1;
+            }
+            time.execute_ns += u64::from(stimulus.duration) * u64::from(self.caps.tick_ns);
+        }
+        self.health.trials += run.stimuli.len() as u64;
+        self.health.dropped_spikes += into.dropped_events;
+        // The time the chip would take; this crate reads no clock.
+        into.time = time;
+        self.spare.push(run);
+        Ok(())
+    }
+
+    fn health(&self) -> Health {
+        self.health
+    }
+}
