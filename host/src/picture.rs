@@ -202,6 +202,9 @@ impl Canvas {
 
     /// A text that reads upwards, centred at its point.
     fn text_up(&mut self, at: (f64, f64), text: &str) {
+        if text.is_empty() {
+            return;
+        }
         let [x, y] = [at.0, at.1].map(number);
         let text = escape(text);
         self.raw(&format!(

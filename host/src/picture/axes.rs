@@ -97,7 +97,7 @@ impl Frame {
 
     /// Horizontal rules with their values.
     pub(super) fn draw_y(&self, canvas: &mut Canvas, label: &str) {
-        let count = ((self.bottom - self.top) / 40.0).clamp(1.0, 8.0) as usize;
+        let count = ((self.bottom - self.top) / 36.0).clamp(1.0, 8.0) as usize;
         let (values, decimals) = ticks(self.y_range, count);
         for value in values {
             let y = self.y.at(value);

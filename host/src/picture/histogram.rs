@@ -21,8 +21,10 @@ pub struct HistogramChart {
     pub x_label: String,
     /// The sets, in order of colour.
     pub series: Vec<HistogramSeries>,
-    /// Number of bins over the range of all values.
+    /// Number of bins over the range.
     pub bins: usize,
+    /// Range of the bins; by default that of all values.
+    pub x_range: Option<(f64, f64)>,
 }
 
 const WIDTH: f64 = 360.0;
@@ -50,7 +52,8 @@ impl HistogramChart {
                 .collect();
             top += canvas.legend((64.0, 16.0), WIDTH, &entries);
         }
-        let values = range(self.series.iter().flat_map(|s| s.values.iter().copied()));
+        let all = || range(self.series.iter().flat_map(|s| s.values.iter().copied()));
+        let values = self.x_range.filter(|r| r.1 > r.0).unwrap_or_else(all);
         let bins = self.bins.max(1);
         let counts: Vec<Vec<f64>> =
             self.series.iter().map(|s| count(&s.values, values, bins)).collect();

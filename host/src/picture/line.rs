@@ -41,24 +41,27 @@ pub struct LineChart {
     pub series: Vec<Series>,
     /// Range of the vertical axis; by default what the data need.
     pub y_range: Option<(f64, f64)>,
+    /// Whether the chart is one of three in a row instead of one of two.
+    pub compact: bool,
 }
 
-const WIDTH: f64 = 560.0;
-const HEIGHT: f64 = 320.0;
+/// Size of a chart, and of a compact one.
+const SIZES: [(f64, f64); 2] = [(560.0, 320.0), (360.0, 250.0)];
 
 impl LineChart {
     /// Draws the chart.
     #[must_use]
     pub fn draw(&self) -> Picture {
         let mut canvas = Canvas::default();
+        let (width, height) = SIZES[usize::from(self.compact)];
         let entries: Vec<(String, String, bool)> = (self.series.iter().enumerate())
             .map(|(i, s)| (s.name.clone(), stroke(i), false))
             .collect();
-        let used = canvas.legend((64.0, 18.0), WIDTH - 8.0, &entries);
+        let used = canvas.legend((64.0, 18.0), width - 8.0, &entries);
         let xs = self.series.iter().flat_map(|s| s.points.iter().map(|p| p.0));
         let frame = Frame::new(
             (64.0, 14.0 + used),
-            (WIDTH - 16.0, HEIGHT - 46.0),
+            (width - 16.0, height - 46.0),
             padded(range(xs), 0.02),
             self.y_range.unwrap_or_else(|| padded(range(self.heights()), 0.06)),
         );
@@ -67,7 +70,7 @@ impl LineChart {
         for (index, series) in self.series.iter().enumerate() {
             series.draw(&mut canvas, &frame, index);
         }
-        canvas.finish(WIDTH, HEIGHT, &self.title)
+        canvas.finish(width, height, &self.title)
     }
 
     /// All that the vertical axis must hold: the points and the ends of their errors.

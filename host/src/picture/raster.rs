@@ -64,7 +64,7 @@ impl Raster {
 
 /// One vertical stroke per spike.
 fn ticks(panel: &RasterPanel, frame: &Frame, duration: f64) -> String {
-    let row = (height_of(panel) / panel.units.max(1) as f64 * 0.8).max(2.0);
+    let row = (height_of(panel) / panel.units.max(1) as f64 * 0.8).max(4.5);
     let inside = |s: &&(f32, u32)| {
         (0.0..=duration).contains(&f64::from(s.0)) && (s.1 as usize) < panel.units
     };

@@ -41,13 +41,14 @@ impl TraceChart {
         let mut canvas = Canvas::default();
         let entries = [("measured", "c k0"), ("modelled", "c k1 d1"), ("threshold", "limit")]
             .map(|(name, class)| (name.to_owned(), class.to_owned(), false));
-        let mut top = 20.0 + canvas.legend((LEFT, 16.0), WIDTH, &entries);
+        let mut top = 28.0 + canvas.legend((LEFT, 16.0), WIDTH, &entries);
+        let first = top;
         let width = (0.0, if self.duration_us > 0.0 { self.duration_us } else { 1.0 });
         for (index, trace) in self.traces.iter().enumerate() {
             let bottom = top + HEIGHT;
             let range = padded(range(trace.heights()), 0.1);
             let frame = Frame::new((LEFT, top), (WIDTH - 16.0, bottom), width, range);
-            frame.draw_y(&mut canvas, if index == 0 { "membrane (threshold = 1)" } else { "" });
+            frame.draw_y(&mut canvas, "");
             canvas.text((LEFT, top - 6.0), Anchor::Start, "name", &trace.name);
             trace.draw(&mut canvas, &frame, top);
             if index + 1 == self.traces.len() {
@@ -55,6 +56,8 @@ impl TraceChart {
             }
             top = bottom + GAP;
         }
+        let middle = (first + top - GAP) / 2.0;
+        canvas.text_up((LEFT - 46.0, middle), "membrane (model units)");
         canvas.finish(WIDTH, top - GAP + 46.0, &self.title)
     }
 }

@@ -26,7 +26,13 @@ pub(super) fn all(data: &ReportData) -> Vec<Section> {
 
 fn figure(caption: &str, picture: &Picture) -> String {
     let caption = escape(caption);
-    format!("<figure><figcaption>{caption}</figcaption>{}</figure>\n", picture.inline())
+    let width = picture.size().0;
+    format!(
+        "<figure style=\"max-width:{width}px;flex-basis:{:.0}px\"><figcaption>{caption}</figcaption>\
+         <div class=\"scroll\">{}</div></figure>\n",
+        0.9 * width,
+        picture.inline()
+    )
 }
 
 fn row(figures: &str) -> String {
@@ -71,6 +77,7 @@ fn curve_figure(
         y_label: y_label.to_owned(),
         series,
         y_range: None,
+        compact: true,
     };
     figure(caption, &chart.draw())
 }
@@ -119,6 +126,7 @@ fn robustness(data: &Robustness) -> String {
         y_label: "test accuracy (%)".to_owned(),
         series: series.collect(),
         y_range: None,
+        compact: false,
     };
     let mut sigmas: Vec<f64> =
         data.lines.iter().flat_map(|l| l.points.iter().map(|p| p.sigma)).collect();
@@ -188,6 +196,26 @@ fn sample(view: &SampleView) -> String {
     format!("<h3>{}</h3>\n{}", escape(&view.title), row(&figures))
 }
 
+/// Bins for learned and quantised weights: each holds the same number of chip codes, with its edges
+/// between codes, since bins that hold now one code and now two would show a comb.
+fn weight_bins(view: &WeightView) -> (usize, Option<(f64, f64)>) {
+    const MOST: f64 = 63.0;
+    let mut levels: Vec<f32> = view.quantised.iter().copied().filter(|v| v.is_finite()).collect();
+    levels.sort_unstable_by(f32::total_cmp);
+    let steps = levels.windows(2).map(|w| f64::from(w[1] - w[0]));
+    // Rounding leaves differences far below a code between equal codes.
+    let step = steps.filter(|d| *d > 1e-6).fold(f64::INFINITY, f64::min);
+    let all = view.learned.iter().chain(&view.quantised).map(|v| f64::from(v.abs()));
+    let span = all.filter(|v| v.is_finite()).fold(0.0, f64::max);
+    if !step.is_finite() || span / step > 1e4 {
+        return (MOST as usize, None);
+    }
+    let codes = (2.0 * span / step / MOST / 2.0).floor() * 2.0 + 1.0; // odd: 0 is amid its bin
+    let width = codes * step;
+    let bins = 2.0 * (span / width - 0.5).ceil().max(0.0) + 1.0;
+    (bins as usize, Some((-bins * width / 2.0, bins * width / 2.0)))
+}
+
 fn weights(view: &WeightView) -> String {
     let series = |name: &str, values: &[f32]| HistogramSeries {
         name: name.to_owned(),
@@ -197,11 +225,13 @@ fn weights(view: &WeightView) -> String {
     if !view.quantised.is_empty() {
         sets.push(series("on the chip", &view.quantised));
     }
+    let (bins, x_range) = weight_bins(view);
     let histogram = HistogramChart {
         title: format!("weights of {}", view.layer),
         x_label: "weight (threshold = 1)".to_owned(),
         series: sets,
-        bins: 63,
+        bins,
+        x_range,
     };
     let mut figures = figure("Distribution", &histogram.draw());
     if view.columns > 0 {
@@ -233,6 +263,7 @@ fn mismatch(data: &ReportData) -> String {
                 x_label: name,
                 series: vec![HistogramSeries { name: p.name.clone(), values: p.values.clone() }],
                 bins: 32,
+                x_range: None,
             };
             figure(&spread_caption(&p.name, &p.values), &chart.draw())
         })
