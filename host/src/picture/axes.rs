@@ -97,7 +97,7 @@ impl Frame {
 
     /// Horizontal rules with their values.
     pub(super) fn draw_y(&self, canvas: &mut Canvas, label: &str) {
-        let count = ((self.bottom - self.top) / 36.0).clamp(1.0, 8.0) as usize;
+        let count = ((self.bottom - self.top) / 34.0).clamp(1.0, 8.0) as usize;
         let (values, decimals) = ticks(self.y_range, count);
         for value in values {
             let y = self.y.at(value);
@@ -111,7 +111,7 @@ impl Frame {
     /// The bottom line with ticks and values.
     pub(super) fn draw_x(&self, canvas: &mut Canvas, label: &str) {
         canvas.line((self.left, self.bottom), (self.right, self.bottom), "axis");
-        let count = ((self.right - self.left) / 70.0).clamp(2.0, 10.0) as usize;
+        let count = ((self.right - self.left) / 55.0).clamp(2.0, 10.0) as usize;
         let (values, decimals) = ticks(self.x_range, count);
         for value in values {
             let x = self.x.at(value);

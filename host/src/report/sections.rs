@@ -30,7 +30,7 @@ fn figure(caption: &str, picture: &Picture) -> String {
     format!(
         "<figure style=\"max-width:{width}px;flex-basis:{:.0}px\"><figcaption>{caption}</figcaption>\
          <div class=\"scroll\">{}</div></figure>\n",
-        0.9 * width,
+        0.84 * width,
         picture.inline()
     )
 }
@@ -52,12 +52,15 @@ fn table(table: &Table) -> String {
     )
 }
 
+/// A quantity of an epoch.
+type Value = fn(&EpochPoint) -> Option<f64>;
+
 /// A figure of one curve per accessor, if any epoch has it.
 fn curve_figure(
     caption: &str,
     y_label: &str,
     epochs: &[EpochPoint],
-    lines: &[(&str, fn(&EpochPoint) -> Option<f64>)],
+    lines: &[(&str, Value)],
 ) -> String {
     let series: Vec<Series> = (lines.iter())
         .map(|(name, value)| Series {
@@ -200,20 +203,40 @@ fn sample(view: &SampleView) -> String {
 /// between codes, since bins that hold now one code and now two would show a comb.
 fn weight_bins(view: &WeightView) -> (usize, Option<(f64, f64)>) {
     const MOST: f64 = 63.0;
-    let mut levels: Vec<f32> = view.quantised.iter().copied().filter(|v| v.is_finite()).collect();
-    levels.sort_unstable_by(f32::total_cmp);
-    let steps = levels.windows(2).map(|w| f64::from(w[1] - w[0]));
-    // Rounding leaves differences far below a code between equal codes.
-    let step = steps.filter(|d| *d > 1e-6).fold(f64::INFINITY, f64::min);
+    let step = code_step(&view.quantised);
     let all = view.learned.iter().chain(&view.quantised).map(|v| f64::from(v.abs()));
     let span = all.filter(|v| v.is_finite()).fold(0.0, f64::max);
-    if !step.is_finite() || span / step > 1e4 {
-        return (MOST as usize, None);
-    }
+    let Some(step) = step.filter(|s| span / s <= 1e4) else { return (MOST as usize, None) };
     let codes = (2.0 * span / step / MOST / 2.0).floor() * 2.0 + 1.0; // odd: 0 is amid its bin
     let width = codes * step;
     let bins = 2.0 * (span / width - 0.5).ceil().max(0.0) + 1.0;
     (bins as usize, Some((-bins * width / 2.0, bins * width / 2.0)))
+}
+
+/// Distance of neighbouring codes in model units, from the weights that the chip realises; `None`
+/// with fewer than two different ones.
+fn code_step(quantised: &[f32]) -> Option<f64> {
+    let mut levels: Vec<f32> = quantised.iter().copied().filter(|v| v.is_finite()).collect();
+    levels.sort_unstable_by(f32::total_cmp);
+    let steps = levels.windows(2).map(|w| f64::from(w[1] - w[0]));
+    // Rounding leaves differences far below a code between equal codes.
+    steps.filter(|d| *d > 1e-6).min_by(f64::total_cmp)
+}
+
+/// What quantisation did to each weight, in codes: within ± ½ by rounding, beyond it by clipping.
+fn rounding(view: &WeightView) -> String {
+    let Some(step) = code_step(&view.quantised) else { return String::new() };
+    let pairs = view.learned.iter().zip(&view.quantised);
+    let errors: Vec<f64> = pairs.map(|(l, q)| (f64::from(*q) - f64::from(*l)) / step).collect();
+    let clipped = errors.iter().filter(|e| e.abs() > 0.51).count();
+    let chart = HistogramChart {
+        title: format!("quantisation error of {}", view.layer),
+        x_label: "on the chip − learned (codes)".to_owned(),
+        series: vec![HistogramSeries { name: "error".to_owned(), values: errors }],
+        bins: 40,
+        x_range: None,
+    };
+    figure(&format!("Quantisation error; {clipped} weights clipped"), &chart.draw())
 }
 
 fn weights(view: &WeightView) -> String {
@@ -233,7 +256,7 @@ fn weights(view: &WeightView) -> String {
         bins,
         x_range,
     };
-    let mut figures = figure("Distribution", &histogram.draw());
+    let mut figures = figure("Distribution", &histogram.draw()) + &rounding(view);
     if view.columns > 0 {
         let shown = if view.quantised.is_empty() { &view.learned } else { &view.quantised };
         let map = HeatMap {

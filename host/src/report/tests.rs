@@ -28,7 +28,7 @@ fn trace(name: &str, seed: u64) -> Trace {
     let (mut v, mut m) = (0.0, 0.0);
     let mut trace = Trace { name: name.to_owned(), threshold: Some(1.0), ..Trace::default() };
     for step in 0..21 {
-        let kick = 0.25 * draw().max(-0.4);
+        let kick = 0.42 * draw().max(-0.4);
         (v, m) = (0.78 * v + kick * 1.25, 0.75 * m + kick);
         let t = step as f32 * 1.7;
         trace.measured.push((t, (v + 0.02 * draw()) as f32));
@@ -97,7 +97,7 @@ fn mismatch() -> MismatchView {
 
 fn confusion() -> ConfusionMatrix {
     let mut draw = noise(5);
-    let count = |i: usize| if i % 11 == 0 { 960 } else { (draw() * draw() * 9.0) as u64 };
+    let count = |i: usize| if i.is_multiple_of(11) { 960 } else { (draw() * draw() * 9.0) as u64 };
     let classes = (0..10).map(|d| d.to_string()).collect();
     ConfusionMatrix { classes, counts: (0..100).map(count).collect() }
 }
