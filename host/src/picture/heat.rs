@@ -55,7 +55,7 @@ impl HeatMap {
         let columns = self.columns.max(1);
         let rows = self.values.len().div_ceil(columns).max(1);
         let aspect = rows as f64 / columns as f64;
-        let height = ((RIGHT - LEFT) * aspect).clamp(56.0, 300.0);
+        let height = ((RIGHT - LEFT) * aspect).clamp(84.0, 300.0);
         let (top, bottom) = (12.0, 12.0 + height);
         let limits = self.limits();
         self.place(&mut canvas, (LEFT, top), (RIGHT - LEFT, height), columns, rows, limits);
@@ -126,7 +126,7 @@ impl HeatMap {
         let cells: Vec<u8> = (0..LEVELS as u8).rev().collect();
         self.image(canvas, (x, top), (12.0, bottom - top), (1, LEVELS), &cells);
         let frame = Frame::new((x, top), (x + 12.0, bottom), (0.0, 1.0), limits);
-        let (values, decimals) = ticks(limits, if bottom - top > 100.0 { 5 } else { 2 });
+        let (values, decimals) = ticks(limits, if bottom - top > 100.0 { 5 } else { 3 });
         for value in values {
             let at = (x + 16.0, frame.y.at(value) + 4.0);
             canvas.text(at, Anchor::Start, "tick", &tick_text(value, decimals));
