@@ -1,4 +1,207 @@
-//! The wire.
+//! The wire: how a host and a device talk. This page is the specification, protocol version 1; a
+//! device can be written from it alone. Golden frames stand in `tests/golden/wire_v1`.
+//!
+//! Everything here is `no_std` and allocates nothing. Numbers are little-endian. `u8`, `u16`, `u32`
+//! and `u64` have no sign, `i8` is two's complement.
+//!
+//! # 1. A frame on the line
+//!
+//! ```text
+//!   ┌──────────────── stuffed (no byte is zero) ───────────────┬─── trailer ────┬─────┐
+//!   │ header, 8 bytes              │ body, 0 to 65535 bytes    │ c0   c1   c2   │  00 │
+//!   └──────────────────────────────┴───────────────────────────┴────────────────┴─────┘
+//! ```
+//!
+//! **Stuffing** (COBS; Cheshire and Baker, IEEE/ACM Transactions on Networking 7, 1999). Header and
+//! body together are cut into blocks. A block is a code byte `n` (1 to 255) and `n − 1` bytes that
+//! are not zero. After a block with `n < 255` the receiver puts a zero, except after the last block;
+//! after a block with `n = 255` it puts none. A frame that ends in a full block of 254 bytes has no
+//! empty block behind it. One byte in 254 is the most that stuffing costs, beside the first.
+//!
+//! **Trailer.** The CRC-16 of the *stuffed* bytes: polynomial 0x1021, start 0xFFFF, no reflection, no
+//! final inversion (CRC-16/IBM-3740; of the ASCII bytes `123456789` it is 0x29B1). It goes in three
+//! bytes with the top bit set, so that none is zero:
+//!
+//! | byte | bits 6 to 0 |
+//! |---|---|
+//! | `c0` | CRC bits 6 to 0 |
+//! | `c1` | CRC bits 13 to 7 |
+//! | `c2` | 0 0 0 0 0, CRC bits 15 and 14 |
+//!
+//! The checksum covers the bytes of the line and not of the message because one damaged code byte
+//! moves zeros all over the message: over the line, one bit is one bit. All errors of one, two and
+//! three bits are found as long as the stuffed part is at most 4093 bytes (bodies of at most
+//! 4064 bytes), all bursts of up to 16 bits always. An error that makes a zero, or destroys one,
+//! cuts a frame in two or joins two: the length in the header finds these.
+//!
+//! **End.** A zero byte. A receiver that has lost its place drops everything up to the next zero.
+//! Empty frames (zeros in a row) are idle fill and mean nothing. Each side sends one zero before its
+//! first frame.
+//!
+//! A frame that fails in any way is dropped and counted. [`Decoder`] takes the line in pieces of any
+//! size and needs one buffer.
+//!
+//! # 2. Header
+//!
+//! | offset | size | field | |
+//! |---|---|---|---|
+//! | 0 | 1 | version | protocol version of the sender: 1 |
+//! | 1 | 1 | kind | number of the message |
+//! | 2 | 2 | sequence | frames sent in this direction since the hello, from 0, modulo 2¹⁶ |
+//! | 4 | 2 | acknowledge | sequence number that the sender expects next from the other side |
+//! | 6 | 2 | length | bytes of the body |
+//!
+//! The framing, this header, and the bodies of hello and refusal are the same in every protocol
+//! version. In version 1 lost frames are found by their sequence number and not sent again: a device
+//! refuses the frame after the gap (reason 9), a host ends the session. `acknowledge` is informative.
+//!
+//! # 3. A session
+//!
+//! ```text
+//!   host                                            device
+//!   00, hello {1, session}        ─────────────►    forgets everything, goes to power-up
+//!                                 ◄─────────────    00, capabilities {session, …}
+//!   weights, parameters, flags, recording ─────►    applied before the next run
+//!   run begin {run, trials}       ─────────────►
+//!   stimulus …                    ─────────────►    a trial starts when its last event is here
+//!                                 ◄─────────────    result …, trial by trial
+//!                                 ◄─────────────    run end {run, …}
+//! ```
+//!
+//! - A **hello** is obeyed at any time. The device forgets all configuration, runs and unsent
+//!   output, sets both sequence counters to 0 (the hello itself has number 0) and answers. A host
+//!   ignores everything up to the capabilities that carry its own session number.
+//! - **Power-up state**: weights 0, every parameter at its default code, all flags 0, nothing
+//!   recorded.
+//! - **Order.** Messages are obeyed in the order in which they come. Configuration between two runs
+//!   holds for the second; a device that still executes the first leaves it on the line.
+//!   Configuration between the beginning of a run and its last stimulus is refused.
+//! - **Flow control.** A device reads only as far as it has room. A host must therefore read while it
+//!   writes, and keeps within [`Buffers`](crate::Buffers): trials, events and runs in flight.
+//! - A device sends nothing that it was not asked for, except a refusal.
+//!
+//! # 4. Messages
+//!
+//! | kind | name | from | body |
+//! |---|---|---|---|
+//! | 0x01 | [hello](Hello) | host | protocol `u16`, session `u32` |
+//! | 0x02 | ping | host | token `u32` |
+//! | 0x10 | [weights](WeightSpans) | host | spans: row `u16`, first neuron `u16`, count `u16`, codes `i8` × count |
+//! | 0x11 | [parameters](ParameterSpans) | host | spans: parameter `u8`, first neuron `u16`, count `u16`, codes `u16` × count |
+//! | 0x12 | [flags](FlagSpans) | host | spans: flag `u8`, first neuron `u16`, count `u16`, bits (⌈count / 8⌉ bytes) |
+//! | 0x13 | [recording](RecordingHead) | host | spikes `u8` (0 or 1), sample period in ticks `u32`, samples of a trial `u16` |
+//! | 0x20 | [run begin](RunBegin) | host | run `u32`, trials `u32` |
+//! | 0x21 | [stimulus](StimulusBlocks) | host | run `u32`, address bits `u8`, blocks (section 6) |
+//! | 0x81 | [capabilities](CapabilitiesBody) | device | session `u32`, serialised [`Capabilities`](crate::Capabilities) (section 8) |
+//! | 0x82 | [health](DeviceHealth) | device | token `u32`, then `u64` each: trials, dropped inputs, dropped spikes, stalled trials, damaged frames |
+//! | 0xA0 | [result](ResultBlocks) | device | run `u32`, blocks (section 7) |
+//! | 0xA1 | [run end](RunEnd) | device | run `u32`, trials `u32`, execution time in ns `u64` |
+//! | 0xEE | [refusal](Refusal) | device | reason `u8`, kind `u8`, sequence `u16`, got `u32`, limit `u32` (section 9) |
+//!
+//! A body longer or shorter than its fields say is malformed.
+//!
+//! # 5. Configuration
+//!
+//! A body is a list of spans, each for consecutive neurons of one row, parameter or flag; spans may
+//! overlap, later ones win. A row of the weight matrix is an input line, or, above the inputs of a
+//! recurrent chip, a neuron. Parameters have the numbers of [`Parameter::ALL`](crate::Parameter::ALL):
+//!
+//! | 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10 |
+//! |---|---|---|---|---|---|---|---|---|---|---|
+//! | leak potential | reset potential | threshold | τ_mem | τ_syn exc | τ_syn inh | gain exc | gain inh | offset exc | offset inh | refractory |
+//!
+//! Flags: 0 enabled (powered), 1 spiking (comparator on), 2 traced (membrane sampled). Bit `k` of byte
+//! `j` belongs to neuron `first + 8 j + k`; bits after the last neuron are 0.
+//!
+//! Sample `k` of a trial is taken at tick `k · period`, of every traced neuron in ascending order.
+//!
+//! # 6. Stimuli
+//!
+//! ```text
+//!   run u32 │ address bits u8 │ block │ block │ …
+//!   block:  trial u64 │ duration in ticks u32 │ length u16 │ events, `length & 0x7FFF` bytes
+//! ```
+//!
+//! Blocks belong to the trials of the run, in order. If bit 15 of the length is set, the next block
+//! goes on with the same trial (same trial number, same duration). `trial` selects the noise of an
+//! emulated chip; hardware ignores it.
+//!
+//! **Events** are in ascending order of time, each is one number
+//!
+//! ```text
+//!   (delta << address bits) | address
+//! ```
+//!
+//! where `delta` is the time in ticks since the event before it *in this block*, for the first one
+//! since the start of the trial. The number goes in groups of seven bits, the lowest first; all bytes
+//! but the last have bit 7 set; no number ends in a group of zeros that could be left out. 1 to 7
+//! bytes an event. Addresses need `address bits` bits (1 to 16): the host uses as many as
+//! `inputs − 1` needs. Events at or after `duration` are refused.
+//!
+//! *Example*, 8 address bits: events (tick 5, line 3) and (tick 5, line 200) are the numbers 0x503 and
+//! 0xC8, on the wire `83 0A C8 01`.
+//!
+//! # 7. Results
+//!
+//! ```text
+//!   run u32 │ block │ block │ …
+//!   1 spikes:   01 │ index u32 │ address bits u8 │ length u16 │ events, `length` bytes
+//!   2 samples:  02 │ index u32 │ first u32 │ count u16 │ bits u8 │ ⌈count · bits / 8⌉ bytes
+//!   3 end:      03 │ index u32 │ flags u8 │ spikes u32 │ samples u32 │ dropped inputs u32 │ dropped spikes u32
+//! ```
+//!
+//! `index` counts the trials of the run from 0; they come in order. For each trial: any number of
+//! spike blocks (events as in section 6, addresses are neurons, ascending in time also from block to
+//! block), then sample blocks, then the end. `first` is the place of the first sample of the block in
+//! the trial's list `[sample, channel]`; blocks leave no gaps. Samples have `bits` bits each (the
+//! converter's), low bit first, without gaps; bits after the last are 0.
+//!
+//! Bit 0 of `flags`: sampling stalled, the data are void, the trial has to be repeated; only then may
+//! samples be missing. `spikes` and `samples` say how many were sent. Blocks of several trials may
+//! share a frame.
+//!
+//! # 8. Capabilities
+//!
+//! The fields of [`Capabilities`](crate::Capabilities) in [postcard] format: integers of more than
+//! eight bits in groups of seven bits, lowest first (as events); one byte for `u8`, `i8`, `bool` (0, 1) and
+//! the number of an enumeration's variant; `f32` in four bytes; strings and lists with their length
+//! in front; an option as 0, or 1 and the value. A device without floating point sends these bytes
+//! from a table. At most 512 bytes.
+//!
+//! | field | form |
+//! |---|---|
+//! | protocol | `u16` |
+//! | identity | kind: string of at most 48 bytes; serial `u64`; firmware `u32` (major << 16, minor << 8, patch) |
+//! | neurons, inputs | `u16` each |
+//! | recurrent | `bool` |
+//! | weight min, max | `i8` each |
+//! | tick in ns, longest trial in ticks | `u32` each |
+//! | converter | option of: bits `u8`, shortest period in ticks `u32`, lowest and highest reliable code `u16` each |
+//! | buffers | trials `u32`, stimulus events `u32`, spikes of a trial `u32`, trace bytes `u32`, runs in flight `u8`, longest frame body `u16` (64 or more) |
+//! | parameters | list of at most 16: parameter (section 5), unit (0 LSB, 1 µs, 2 LSB/µs/code, 3 LSB/µs), lowest, highest, default code `u16` each, law: 0 linear (value at reference, reference, slope), 1 proportional, 2 reciprocal (value at reference, reference), all `f32` |
+//!
+//! [postcard]: https://postcard.jamesmunns.com/wire-format
+//!
+//! # 9. Refusals
+//!
+//! A device that cannot obey a message says so once, drops what it was doing, and from then on
+//! answers nothing but hello and ping. `kind` and `sequence` name the frame that was refused.
+//!
+//! | reason | meaning | got | limit |
+//! |---|---|---|---|
+//! | 1 | unknown protocol version | version that came | version that the device speaks |
+//! | 2 | unknown message | its kind | 0 |
+//! | 3 | malformed body | what is wrong: [`Malformed`] | 0 |
+//! | 4 | no session: a hello comes first | 0 | 0 |
+//! | 5 | out of range | the row, neuron, tick, parameter or code | the nearest that exists |
+//! | 6 | beyond the buffers | what is needed | what there is |
+//! | 7 | out of place | its run | the run that is open |
+//! | 8 | a frame arrived damaged | how: [`Damage`] | 0 |
+//! | 9 | a frame was lost | sequence number that came | the one expected |
+//! | 10 | the device failed | its own number of the fault | 0 |
+//!
+//! A host reads a refusal whatever version its header names, so that two sides that share no
+//! version still understand why.
 
 mod blocks;
 mod cobs;
@@ -9,6 +212,8 @@ mod frame;
 mod message;
 mod pack;
 mod spans;
+#[cfg(test)]
+mod tests;
 
 pub use blocks::{ResultBlock, ResultBlocks, StimulusBlock, StimulusBlocks, TrialEnd};
 pub use control::{CapabilitiesBody, DeviceHealth, Hello, Refusal, RefusalCode, RunBegin, RunEnd};

@@ -1,0 +1,242 @@
+//! Golden frames: what version 1 of the wire looked like must be read, and written, for ever.
+
+use spikeloop_hal::wire::{
+    CapabilitiesBody, Decoder, DeviceHealth, Flag, FlagSpan, FlagSpans, Frame, Full, Header, Hello,
+    Kind, MAX_BODY, Message, ParameterSpan, ParameterSpans, RecordingHead, Refusal, RefusalCode,
+    ResultBlock, ResultBlocks, RunBegin, RunEnd, StimulusBlocks, TrialEnd, WeightSpan, WeightSpans,
+    Writer, encoded_len,
+};
+use spikeloop_hal::{
+    Adc, Buffers, Capabilities, Identity, Law, Parameter, ParameterSpec, SpikeEvent, Unit,
+};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/wire_v1")
+}
+
+fn bytes(name: &str) -> Vec<u8> {
+    let text = std::fs::read_to_string(folder().join(name).with_extension("hex")).unwrap();
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .flat_map(str::split_whitespace)
+        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+        .collect()
+}
+
+/// A body made by the library's own writers.
+fn body(write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Vec<u8> {
+    let mut bytes = vec![0; 2000];
+    let mut writer = Writer::new(&mut bytes);
+    write(&mut writer).unwrap();
+    writer.written().to_vec()
+}
+
+fn header(kind: Kind, sequence: u16, acknowledge: u16) -> Header {
+    Header { version: 1, kind: kind as u8, sequence, acknowledge }
+}
+
+/// The file must hold exactly this message, and this message must be written as in the file.
+fn check(name: &str, sequence: u16, acknowledge: u16, message: Message<'_>) {
+    let golden = bytes(name);
+    let expected = header(message.kind(), sequence, acknowledge);
+    let mut decoder = Decoder::new(vec![0; encoded_len(MAX_BODY)]);
+    let mut input = &golden[..];
+    let frame = decoder.feed(&mut input).expect("a whole frame").expect("an undamaged frame");
+    assert!(input.is_empty(), "{name}: bytes after the frame");
+    assert_eq!(frame.header, expected, "{name}");
+    assert_eq!(Message::decode(frame.header.kind, frame.body), Ok(message), "{name}");
+    let body = body(|writer| message.encode(writer));
+    let mut line = vec![0; encoded_len(body.len())];
+    let n = Frame { header: expected, body: &body }.encode(&mut line).unwrap();
+    assert_eq!(&line[..n], golden, "{name} is written differently");
+}
+
+const RUN: u32 = 9;
+
+fn spike(tick: u32, id: u16) -> SpikeEvent {
+    SpikeEvent::new(tick, id)
+}
+
+#[test]
+fn beginning_and_health() {
+    check("hello", 0, 0, Message::Hello(Hello { protocol: 1, session: 0xDEAD_BEEF }));
+    check("ping", 7, 3, Message::Ping(0x00C0_FFEE));
+    let health = DeviceHealth {
+        token: 0x00C0_FFEE,
+        trials: 1000,
+        dropped_inputs: 1,
+        dropped_spikes: 2,
+        stalled_trials: 3,
+        damaged_frames: 1 << 32,
+    };
+    check("health", 1, 2, Message::Health(health));
+    let code = RefusalCode::UnknownVersion as u8;
+    let refusal = Refusal { code, kind: 1, sequence: 0, got: 2, limit: 1 };
+    check("refusal", 0, 0, Message::Refusal(refusal));
+}
+
+#[test]
+fn capabilities() {
+    let spec = |parameter, unit, code_min, code_default, law| ParameterSpec {
+        parameter,
+        unit,
+        code_min,
+        code_max: 1022,
+        code_default,
+        law,
+    };
+    let linear = Law::Linear { at_reference: 120.5, reference: 400.0, slope: 0.25 };
+    let reciprocal = Law::Reciprocal { at_reference: 10.0, reference: 300.0 };
+    let proportional = Law::Proportional { at_reference: 0.5, reference: 512.0 };
+    let caps = Capabilities {
+        protocol: 1,
+        identity: Identity {
+            kind: "golden-chip".try_into().unwrap(),
+            serial: 0x0123_4567_89AB_CDEF,
+            firmware: 0x01_02_03,
+        },
+        neurons: 512,
+        inputs: 256,
+        recurrent: true,
+        weight_min: -63,
+        weight_max: 63,
+        tick_ns: 100,
+        max_duration: 1_000_000,
+        adc: Some(Adc { bits: 10, min_period: 17, reliable_min: 50, reliable_max: 1000 }),
+        buffers: Buffers {
+            trials: 100,
+            stimulus_events: 65536,
+            spikes_per_trial: 4096,
+            trace_bytes: 1 << 20,
+            runs_in_flight: 2,
+            frame_body: 4096,
+        },
+        parameters: [
+            spec(Parameter::Threshold, Unit::Lsb, 0, 400, linear),
+            spec(Parameter::TauMem, Unit::Microseconds, 1, 300, reciprocal),
+            spec(Parameter::GainExc, Unit::LsbPerMicrosecondPerCode, 0, 512, proportional),
+        ]
+        .into_iter()
+        .collect(),
+    };
+    let mut scratch = [0; CapabilitiesBody::MAX_LEN];
+    let body = CapabilitiesBody::new(0xDEAD_BEEF, &caps, &mut scratch).unwrap();
+    check("capabilities", 0, 1, Message::Capabilities(body));
+    assert_eq!(body.capabilities(), Ok(caps));
+}
+
+#[test]
+fn configuration() {
+    let spans = body(|out| {
+        WeightSpan::write(3, 5, &[-63, 0, 1, 63], out)?;
+        WeightSpan::write(400, 0, &[-128], out)
+    });
+    check("weights", 1, 1, Message::Weights(WeightSpans::new(&spans).unwrap()));
+    let codes: Vec<i8> = (0..600)
+        .map(|k| match k % 255 - 127 {
+            0 => 1,
+            code => code as i8,
+        })
+        .collect();
+    let spans = body(|out| WeightSpan::write(1, 0, &codes, out));
+    check("weights_long", 2, 1, Message::Weights(WeightSpans::new(&spans).unwrap()));
+    let spans = body(|out| {
+        ParameterSpan::write(Parameter::Threshold, 0, &[600, 0], out)?;
+        ParameterSpan::write(Parameter::Refractory, 511, &[65535], out)
+    });
+    check("parameters", 3, 1, Message::Parameters(ParameterSpans::new(&spans).unwrap()));
+    let ten = [1, 1, 0, 0, 0, 0, 0, 1, 0, 1].map(|bit| bit == 1);
+    let spans = body(|out| {
+        FlagSpan::write(Flag::Enabled, 0, &ten, out)?;
+        FlagSpan::write(Flag::Traced, 300, &[true], out)
+    });
+    check("flags", 4, 1, Message::Flags(FlagSpans::new(&spans).unwrap()));
+    let head = RecordingHead { spikes: true, sample_period: 17, samples: 20 };
+    check("recording", 5, 1, Message::Recording(head));
+}
+
+#[test]
+fn runs_and_stimuli() {
+    check("run_begin", 6, 1, Message::RunBegin(RunBegin { run: RUN, trials: 25 }));
+    let end = RunEnd { run: RUN, trials: 25, execute_ns: 1_000_000_007 };
+    check("run_end", 2, 41, Message::RunEnd(end));
+    let events = [spike(5, 3), spike(5, 200), spike(339, 255)];
+    let blocks = body(|out| {
+        StimulusBlocks::begin(RUN, 8, out)?;
+        StimulusBlocks::push(1, 340, &events, 8, out)?;
+        StimulusBlocks::push(1 << 40, 340, &[], 8, out).map(drop)
+    });
+    let view = StimulusBlocks::new(&blocks).unwrap();
+    check("stimulus", 7, 1, Message::Stimulus(view));
+    let read: Vec<_> = view.iter().next().unwrap().events.map(Result::unwrap).collect();
+    assert_eq!(read, events);
+}
+
+#[test]
+fn a_continued_stimulus() {
+    let golden = bytes("stimulus_continued");
+    let mut decoder = Decoder::new(vec![0; 200]);
+    let frame = decoder.feed(&mut &golden[..]).unwrap().unwrap();
+    let Ok(Message::Stimulus(view)) = Message::decode(frame.header.kind, frame.body) else {
+        panic!("not a stimulus")
+    };
+    check("stimulus_continued", 8, 1, Message::Stimulus(view));
+    let blocks: Vec<_> = view
+        .iter()
+        .map(|b| (b.trial, b.duration, b.more, b.events.map(Result::unwrap).collect::<Vec<_>>()))
+        .collect();
+    let duration = u32::MAX;
+    let first = (3, duration, true, vec![spike(0, 65535)]);
+    let second = (3, duration, false, vec![spike(duration - 1, 1)]);
+    assert_eq!(blocks, [first, second]);
+}
+
+#[test]
+fn results() {
+    let spikes = [spike(4, 0), spike(4, 9), spike(100, 300)];
+    let samples = [0, 1023, 512, 1, 2];
+    let first = TrialEnd { index: 0, spikes: 3, samples: 5, ..TrialEnd::default() };
+    let second = TrialEnd {
+        index: 1,
+        stalled: true,
+        dropped_inputs: 70000,
+        dropped_spikes: 1,
+        ..TrialEnd::default()
+    };
+    let blocks = body(|out| {
+        ResultBlocks::begin(RUN, out)?;
+        ResultBlocks::push_spikes(0, &spikes, 9, out)?;
+        ResultBlocks::push_samples(0, 0, &samples, 10, out)?;
+        ResultBlocks::push_end(&first, out)?;
+        ResultBlocks::push_end(&second, out)
+    });
+    let view = ResultBlocks::new(&blocks).unwrap();
+    check("result", 1, 40, Message::Result(view));
+    let ends: Vec<_> = view.iter().filter(|b| matches!(b, ResultBlock::End(_))).collect();
+    assert_eq!(ends, [ResultBlock::End(first), ResultBlock::End(second)]);
+    let blocks = body(|out| {
+        ResultBlocks::begin(10, out)?;
+        ResultBlocks::push_samples(7, 5120, &[1, 2, 3, 0, 255], 8, out)?;
+        ResultBlocks::push_samples(7, 5125, &[65535, 256], 16, out).map(drop)
+    });
+    let message = Message::Result(ResultBlocks::new(&blocks).unwrap());
+    check("result_samples", 65535, 65535, message);
+}
+
+#[test]
+fn every_message_has_a_golden_frame() {
+    let mut kinds = BTreeSet::new();
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "hex") {
+            let golden = bytes(path.file_stem().unwrap().to_str().unwrap());
+            let mut decoder = Decoder::new(vec![0; encoded_len(MAX_BODY)]);
+            let frame = decoder.feed(&mut &golden[..]).unwrap().unwrap();
+            assert!(Message::decode(frame.header.kind, frame.body).is_ok(), "{path:?}");
+            kinds.insert(frame.header.kind);
+        }
+    }
+    assert_eq!(kinds, Kind::ALL.map(|kind| kind as u8).into());
+}
