@@ -71,7 +71,7 @@ fn share() -> f64 {
 pub struct PspSums {
     /// Largest value.
     pub peak: f64,
-    /// State at which it is reached; the spike is at state 0.
+    /// Update at which it is reached, counting from 0, the update that takes the spike.
     pub peak_step: usize,
     /// `Σ_t PSP[t]`; times dt this is ε̄.
     pub sum: f64,
@@ -79,7 +79,8 @@ pub struct PspSums {
     pub sum_squares: f64,
 }
 
-/// Sums the discrete response of `unit` of a layer over ten of its longer time constant.
+/// Sums the discrete response of `unit` of a layer over thirty of its longer time constant: what is left beyond is
+/// below the rounding of `f64`.
 #[must_use]
 pub fn psp_sums(spec: &LayerSpec, unit: usize) -> PspSums {
     let (alpha, beta, scale) = (spec.alpha(unit), spec.beta(unit), spec.scale(unit));
@@ -88,7 +89,7 @@ pub fn psp_sums(spec: &LayerSpec, unit: usize) -> PspSums {
     } else {
         spec.tau_mem_us.at(unit)
     };
-    let states = (10.0 * longest / spec.dt_us).ceil() as usize + 1;
+    let states = (30.0 * longest / spec.dt_us).ceil() as usize + 1;
     let (mut i, mut v) = (0.0, 0.0);
     let mut sums = PspSums { peak: 0.0, peak_step: 0, sum: 0.0, sum_squares: 0.0 };
     for t in 0..states {
@@ -96,7 +97,7 @@ pub fn psp_sums(spec: &LayerSpec, unit: usize) -> PspSums {
         v = beta * v + scale * if spec.current == Current::New { next } else { i };
         i = next;
         if v > sums.peak {
-            (sums.peak, sums.peak_step) = (v, t + 1);
+            (sums.peak, sums.peak_step) = (v, t);
         }
         sums.sum += v;
         sums.sum_squares += v * v;

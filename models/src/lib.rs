@@ -1,5 +1,7 @@
 //! Spiking networks, surrogate gradients and learning. No input or output, no clock, no chip.
 
+pub mod checkpoint;
+pub mod dropout;
 pub mod encode;
 mod engine;
 pub mod error;
@@ -12,6 +14,7 @@ pub mod method;
 pub mod network;
 pub mod observation;
 pub mod optim;
+pub mod quantise;
 pub mod random;
 pub mod real;
 pub mod regularise;

@@ -113,7 +113,16 @@ pub struct SampleLoss {
 #[derive(Clone, Debug, Default)]
 pub struct LossScratch {
     logits: Vec<f64>,
+    maximum: MaximumScratch,
+}
+
+/// Memory of the search for maxima: one entry a class, and the states near a maximum.
+#[derive(Clone, Debug, Default)]
+struct MaximumScratch {
     steps: Vec<usize>,
+    floors: Vec<f64>,
+    noisy: Vec<f64>,
+    near: Vec<(usize, usize)>,
 }
 
 /// Readout of one sample: membranes `[state, unit]` in rows of `stride`, of which the first
@@ -151,14 +160,14 @@ impl Loss {
         adjoint: &mut [F],
         scratch: &mut LossScratch,
     ) -> SampleLoss {
-        let LossScratch { logits, steps } = scratch;
+        let LossScratch { logits, maximum } = scratch;
         logits.clear();
         logits.resize(readout.classes, 0.0);
         let end = readout.states() - 1;
         let scale = match self {
             Self::MaxOverTime { scale, tie_noise } => {
-                latest_maxima(&readout, key, tie_noise, steps);
-                for (k, (logit, t)) in logits.iter_mut().zip(steps.iter()).enumerate() {
+                latest_maxima(&readout, key, tie_noise, maximum);
+                for (k, (logit, t)) in logits.iter_mut().zip(maximum.steps.iter()).enumerate() {
                     *logit = scale * readout.membrane[t * readout.stride + k].wide();
                 }
                 scale
@@ -186,9 +195,9 @@ impl Loss {
         let factor = weight * scale;
         let last = match self {
             Self::MaxOverTime { .. } => {
-                let last = steps.iter().copied().max().unwrap_or(0);
+                let last = maximum.steps.iter().copied().max().unwrap_or(0);
                 adjoint[..(last + 1) * readout.stride].fill(F::zero());
-                for (k, (slope, t)) in logits.iter().zip(steps.iter()).enumerate() {
+                for (k, (slope, t)) in logits.iter().zip(maximum.steps.iter()).enumerate() {
                     adjoint[t * readout.stride + k] = F::of(factor * slope);
                 }
                 last
@@ -260,31 +269,43 @@ fn largest(logits: &[f64]) -> u16 {
 /// State of the maximum of each class. The noise is bounded, so only states within twice its bound
 /// of the maximum can win: it is drawn for those alone, and the result is that of drawing it for
 /// all.
-fn latest_maxima<F: Real>(readout: &Readout<'_, F>, key: u64, tie_noise: f64, steps: &mut Vec<usize>) {
+fn latest_maxima<F: Real>(readout: &Readout<'_, F>, key: u64, tie_noise: f64, scratch: &mut MaximumScratch) {
+    let MaximumScratch { steps, floors, noisy, near } = scratch;
     steps.clear();
     steps.resize(readout.classes, 0);
-    let margin = F::of(2.0 * COUNTER_NORMAL_BOUND * tie_noise);
-    for (k, step) in steps.iter_mut().enumerate() {
-        let value = |t: usize| readout.membrane[t * readout.stride + k];
-        let mut best = 0;
-        for t in 1..readout.states() {
-            if value(t) > value(best) {
-                best = t;
+    floors.clear();
+    floors.resize(readout.classes, f64::NEG_INFINITY);
+    for (t, row) in readout.rows().enumerate() {
+        for ((value, floor), step) in row.iter().zip(floors.iter_mut()).zip(steps.iter_mut()) {
+            if value.wide() > *floor {
+                (*floor, *step) = (value.wide(), t);
             }
         }
-        let floor = value(best) - margin;
-        let near = (0..readout.states()).filter(|t| value(*t) >= floor);
-        *step = if near.clone().count() < 2 || tie_noise == 0.0 {
-            best
-        } else {
-            let noisy = |t: usize| {
-                let hash = mix(mix(key, t as u64), k as u64);
-                value(t).wide() + tie_noise * counter_normal(hash)
-            };
-            near.map(|t| (t, noisy(t)))
-                .fold((best, f64::NEG_INFINITY), |top, new| if new.1 > top.1 { new } else { top })
-                .0
-        };
+    }
+    if tie_noise == 0.0 {
+        return;
+    }
+    let margin = 2.0 * COUNTER_NORMAL_BOUND * tie_noise;
+    floors.iter_mut().for_each(|floor| *floor -= margin);
+    near.clear();
+    for (t, row) in readout.rows().enumerate() {
+        for (k, (value, floor)) in row.iter().zip(floors.iter()).enumerate() {
+            if value.wide() >= *floor {
+                near.push((t, k));
+            }
+        }
+    }
+    if near.len() == readout.classes {
+        return;
+    }
+    noisy.clear();
+    noisy.resize(readout.classes, f64::NEG_INFINITY);
+    for &(t, k) in near.iter() {
+        let hash = mix(mix(key, t as u64), k as u64);
+        let value = readout.membrane[t * readout.stride + k].wide() + tie_noise * counter_normal(hash);
+        if value > noisy[k] {
+            (noisy[k], steps[k]) = (value, t);
+        }
     }
 }
 

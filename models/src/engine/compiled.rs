@@ -3,6 +3,7 @@
 use ndarray::Array2;
 
 use crate::error::{ModelError, Result};
+use crate::kernel::aligned::Aligned;
 use crate::kernel::rows::padded;
 use crate::layer::{Current, Forward, LayerSpec, Reset};
 use crate::network::Network;
@@ -16,27 +17,29 @@ pub(crate) struct CompiledLayer<F> {
     spec: LayerSpec,
     pub(crate) units: usize,
     pub(crate) stride: usize,
-    pub(crate) alpha: Vec<F>,
-    pub(crate) beta: Vec<F>,
-    pub(crate) scale: Vec<F>,
-    pub(crate) offset: Vec<F>,
-    pub(crate) threshold: Vec<F>,
-    pub(crate) initial: Vec<F>,
+    pub(crate) alpha: Aligned<F>,
+    pub(crate) beta: Aligned<F>,
+    pub(crate) scale: Aligned<F>,
+    pub(crate) offset: Aligned<F>,
+    pub(crate) threshold: Aligned<F>,
+    pub(crate) initial: Aligned<F>,
     /// `[pre, post padded]`.
-    pub(crate) weights: Vec<F>,
+    pub(crate) weights: Aligned<F>,
     /// `[post, pre padded]`; empty for the first layer, whose input has no adjoint.
-    pub(crate) transposed: Vec<F>,
+    pub(crate) transposed: Aligned<F>,
     /// `[pre, post padded]`.
-    pub(crate) recurrent: Option<Vec<F>>,
+    pub(crate) recurrent: Option<Aligned<F>>,
     /// `[post, pre padded]`.
-    pub(crate) recurrent_transposed: Vec<F>,
+    pub(crate) recurrent_transposed: Aligned<F>,
 }
 
 impl<F: Real> CompiledLayer<F> {
     fn new(spec: &LayerSpec) -> Self {
         let (units, stride) = (spec.units, padded(spec.units));
         let fill = |value: &dyn Fn(usize) -> f64, padding: f64| {
-            (0..stride).map(|u| F::of(if u < units { value(u) } else { padding })).collect::<Vec<F>>()
+            let mut out = Aligned::zeros(stride);
+            out.iter_mut().enumerate().for_each(|(u, x)| *x = F::of(if u < units { value(u) } else { padding }));
+            out
         };
         Self {
             units,
@@ -47,10 +50,10 @@ impl<F: Real> CompiledLayer<F> {
             offset: fill(&|u| (1.0 - spec.beta(u)) * spec.leak.at(u), 0.0),
             threshold: fill(&|u| spec.threshold.at(u), 1.0),
             initial: fill(&|_| spec.initial_membrane, 0.0),
-            weights: Vec::new(),
-            transposed: Vec::new(),
+            weights: Aligned::default(),
+            transposed: Aligned::default(),
             recurrent: None,
-            recurrent_transposed: Vec::new(),
+            recurrent_transposed: Aligned::default(),
             spec: spec.clone(),
         }
     }
@@ -145,9 +148,9 @@ impl<F: Real> Compiled<F> {
 }
 
 /// Copies a matrix into rows of padded length.
-fn copy_rows<F: Real>(to: &mut Vec<F>, from: &Array2<F>) {
+fn copy_rows<F: Real>(to: &mut Aligned<F>, from: &Array2<F>) {
     let stride = padded(from.ncols());
-    to.resize(from.nrows() * stride, F::zero());
+    to.resize(from.nrows() * stride);
     for (to, from) in to.chunks_exact_mut(stride).zip(from.rows()) {
         for (t, f) in to.iter_mut().zip(from) {
             *t = *f;
@@ -156,9 +159,9 @@ fn copy_rows<F: Real>(to: &mut Vec<F>, from: &Array2<F>) {
 }
 
 /// Copies the transpose of a matrix into rows of padded length.
-fn copy_columns<F: Real>(to: &mut Vec<F>, from: &Array2<F>) {
+fn copy_columns<F: Real>(to: &mut Aligned<F>, from: &Array2<F>) {
     let stride = padded(from.nrows());
-    to.resize(from.ncols() * stride, F::zero());
+    to.resize(from.ncols() * stride);
     for (to, from) in to.chunks_exact_mut(stride).zip(from.columns()) {
         for (t, f) in to.iter_mut().zip(from) {
             *t = *f;

@@ -1,6 +1,7 @@
 //! The forward pass of one sample, layer by layer, with measured values where there are any.
 
 use super::compiled::{Compiled, CompiledLayer};
+use crate::kernel::aligned::Aligned;
 use crate::kernel::dynamics::{decay, detect, membrane};
 use crate::kernel::rows::{gather, gather_weighted};
 use crate::layer::{Current, Reset};
@@ -12,11 +13,11 @@ use crate::spike_train::SpikeTrains;
 #[derive(Clone, Debug)]
 pub(crate) struct LayerTrace<F> {
     /// Membranes `[state, unit padded]`.
-    pub(crate) v: Vec<F>,
+    pub(crate) v: Aligned<F>,
     /// Current of the state being computed.
-    i: Vec<F>,
+    i: Aligned<F>,
     /// Currents `[state, unit padded]`, empty unless recorded.
-    pub(crate) currents: Vec<F>,
+    pub(crate) currents: Aligned<F>,
     offsets: Vec<u32>,
     ids: Vec<u16>,
     /// Values of the smooth forward, parallel to `ids`; empty for spikes.
@@ -30,9 +31,9 @@ impl<F: Real> LayerTrace<F> {
         let most = if layer.spikes() { steps * layer.units } else { 0 };
         let keep = !layer.detached() && layer.reset() == Reset::Multiplicative;
         Self {
-            v: vec![F::zero(); steps * layer.stride],
-            i: vec![F::zero(); layer.stride],
-            currents: vec![F::zero(); if record { steps * layer.stride } else { 0 }],
+            v: Aligned::zeros(steps * layer.stride),
+            i: Aligned::zeros(layer.stride),
+            currents: Aligned::zeros(if record { steps * layer.stride } else { 0 }),
             offsets: Vec::with_capacity(steps + 1),
             ids: Vec::with_capacity(most),
             values: Vec::with_capacity(if layer.smooth() { most } else { 0 }),
@@ -263,7 +264,12 @@ fn send<F: Real>(layer: &CompiledLayer<F>, own: &mut LayerTrace<F>, t: usize, me
                     own.values.push(layer.surrogate().primitive(x).unwrap_or_default());
                 }
             }
-            None => detect(v, &layer.threshold, &mut own.ids),
+            None => {
+                let before = own.ids.len();
+                own.ids.resize(before + layer.units, 0);
+                let found = detect(v, &layer.threshold, &mut own.ids[before..]);
+                own.ids.truncate(before + found);
+            }
         }
     }
     own.offsets.push(own.ids.len() as u32);

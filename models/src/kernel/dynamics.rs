@@ -23,24 +23,30 @@ kernel! {
 }
 
 /// Units tested at once for spikes.
-const BLOCK: usize = 16;
+const BLOCK: usize = super::rows::PAD;
 
 kernel! {
-    /// Appends the units with `v > threshold`, in ascending order.
-    fn detect[F: Real](v: &[F], threshold: &[F], ids: &mut Vec<u16>) {
-        for (block, (v, th)) in v.chunks_exact(BLOCK).zip(threshold.chunks_exact(BLOCK)).enumerate() {
-            let mut any = false;
-            for (v, th) in v.iter().zip(th) {
-                any |= *v > *th;
+    /// Writes the units with `v > threshold` to the front of `ids`, in ascending order, and returns
+    /// their number; `ids` has room for all units.
+    fn detect[F: Real](v: &[F], threshold: &[F], ids: &mut [u16]) -> usize {
+        let mut found = 0;
+        let (v, _) = v.as_chunks::<BLOCK>();
+        let (threshold, _) = threshold.as_chunks::<BLOCK>();
+        for (block, (v, th)) in v.iter().zip(threshold).enumerate() {
+            let mut bits = 0_u32;
+            for k in 0..BLOCK {
+                bits |= u32::from(v[k] > th[k]) << k;
             }
-            if any {
-                for (k, (v, th)) in v.iter().zip(th).enumerate() {
-                    if *v > *th {
-                        ids.push((block * BLOCK + k) as u16);
-                    }
+            while bits != 0 {
+                let unit = block * BLOCK + bits.trailing_zeros() as usize;
+                if let Some(id) = ids.get_mut(found) {
+                    *id = unit as u16;
+                    found += 1;
                 }
+                bits &= bits - 1;
             }
         }
+        found
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+pub(crate) mod aligned;
 pub(crate) mod dynamics;
 pub(crate) mod rows;
 

@@ -1,1 +1,122 @@
+use super::*;
 
+const CLASSES: usize = 3;
+const STRIDE: usize = 4;
+
+/// Six states of three classes in rows of four.
+fn membrane(states: usize) -> Vec<f64> {
+    (0..states * STRIDE).map(|k| libm::sin(k as f64 * 1.7) * 0.8).collect()
+}
+
+fn evaluate(loss: Loss, o: &[f64], label: u16, adjoint: &mut [f64]) -> SampleLoss {
+    let readout = Readout { membrane: o, stride: STRIDE, classes: CLASSES };
+    adjoint.fill(f64::NAN);
+    let result = loss.evaluate(readout, Some(label), 5, 0.5, adjoint, &mut LossScratch::default());
+    for value in &mut adjoint[(result.last + 1) * STRIDE..] {
+        *value = 0.0;
+    }
+    result
+}
+
+fn all() -> [Loss; 4] {
+    [
+        Loss::max_over_time(10.0),
+        Loss::SumOverTime { scale: 0.7 },
+        Loss::LastStep { scale: 2.0 },
+        Loss::EveryStep { scale: 1.3 },
+    ]
+}
+
+#[test]
+fn adjoints_equal_central_differences() {
+    let o = membrane(6);
+    let (mut adjoint, mut unused) = (vec![0.0; o.len()], vec![0.0; o.len()]);
+    let h = 1e-6;
+    for loss in all() {
+        for label in 0..CLASSES as u16 {
+            evaluate(loss, &o, label, &mut adjoint);
+            for (k, got) in adjoint.iter().enumerate().filter(|(k, _)| k % STRIDE < CLASSES) {
+                let mut at = |by: f64| {
+                    let mut moved = o.clone();
+                    moved[k] += by;
+                    evaluate(loss, &moved, label, &mut unused).value
+                };
+                let numeric = 0.5 * (at(h) - at(-h)) / (2.0 * h);
+                assert!((numeric - got).abs() < 1e-8, "{loss:?}, entry {k}: {got} against {numeric}");
+            }
+        }
+    }
+}
+
+#[test]
+fn values_by_hand() {
+    // Equal logits: ln 3. Two states, one class at 1 in the last: max and last see (0, 1, 0).
+    let mut adjoint = vec![0.0; 2 * STRIDE];
+    for loss in all() {
+        let result = evaluate(loss, &[0.0; 2 * STRIDE], 1, &mut adjoint);
+        assert!((result.value - 3.0_f64.ln()).abs() < 1e-12, "{loss:?}");
+    }
+    let o = [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0];
+    let expected = (2.0 + 10.0_f64.exp()).ln() - 10.0;
+    assert!((evaluate(Loss::max_over_time(10.0), &o, 1, &mut adjoint).value - expected).abs() < 1e-12);
+    let last = evaluate(Loss::LastStep { scale: 10.0 }, &o, 1, &mut adjoint);
+    assert!((last.value - expected).abs() < 1e-12);
+    assert_eq!(last.predicted, 1);
+}
+
+#[test]
+fn maximum_over_one_state_is_the_last_step() {
+    let o = membrane(1);
+    let (mut a, mut b) = (vec![0.0; STRIDE], vec![0.0; STRIDE]);
+    let first = evaluate(Loss::max_over_time(3.0), &o, 2, &mut a);
+    let second = evaluate(Loss::LastStep { scale: 3.0 }, &o, 2, &mut b);
+    assert_eq!(first, second);
+    assert_eq!(a[..CLASSES], b[..CLASSES]);
+}
+
+/// The maximum of a silent readout is spread over all states, and depends on the key alone.
+#[test]
+fn ties_are_broken_by_the_key() {
+    let o = vec![0.0_f64; 50 * STRIDE];
+    let readout = Readout { membrane: &o, stride: STRIDE, classes: CLASSES };
+    let mut scratch = MaximumScratch::default();
+    let mut seen = std::collections::BTreeSet::new();
+    for key in 0..2000 {
+        latest_maxima(&readout, key, TIE_NOISE, &mut scratch);
+        let again = scratch.steps.clone();
+        latest_maxima(&readout, key, TIE_NOISE, &mut scratch);
+        assert_eq!(again, scratch.steps);
+        seen.extend(again);
+    }
+    assert_eq!(seen.len(), 50, "every state wins sometimes");
+    latest_maxima(&readout, 1, 0.0, &mut scratch);
+    assert_eq!(scratch.steps, [0; CLASSES]);
+}
+
+/// Drawing the noise only for near maxima gives what drawing it for all states gives.
+#[test]
+fn lazy_noise_equals_noise_everywhere() {
+    let mut scratch = MaximumScratch::default();
+    for seed in 0..50_u64 {
+        let o: Vec<f64> = (0..40 * STRIDE as u64).map(|k| counter_normal(mix(seed, k)) * 1e-5).collect();
+        let readout = Readout { membrane: &o, stride: STRIDE, classes: CLASSES };
+        latest_maxima(&readout, seed, TIE_NOISE, &mut scratch);
+        for (k, step) in scratch.steps.iter().enumerate() {
+            let noisy = |t: usize| {
+                o[t * STRIDE + k] + TIE_NOISE * counter_normal(mix(mix(seed, t as u64), k as u64))
+            };
+            let dense = (0..40).max_by(|a, b| noisy(*a).total_cmp(&noisy(*b))).unwrap();
+            assert_eq!(*step, dense);
+        }
+    }
+}
+
+#[test]
+fn without_a_label_there_is_a_prediction_only() {
+    let o = [0.0, 0.0, 2.0, 9.0];
+    let readout = Readout { membrane: &o[..], stride: STRIDE, classes: CLASSES };
+    let result =
+        Loss::LastStep { scale: 1.0 }.evaluate(readout, None, 0, 1.0, &mut [0.0; 4], &mut LossScratch::default());
+    assert_eq!(result.predicted, 2);
+    assert!(result.value.is_nan());
+}

@@ -1,6 +1,7 @@
 //! The backward pass of one sample, all layers together, from the last state to the first.
 
 use crate::engine::{Compiled, CompiledLayer, LayerTrace, Source, Trace};
+use crate::kernel::aligned::Aligned;
 use crate::kernel::dynamics::{adjoint_current, adjoint_linear, adjoint_membrane};
 use crate::kernel::rows::{backproject, scatter, scatter_weighted};
 use crate::layer::{Current, Reset};
@@ -11,15 +12,15 @@ use crate::spike_train::SpikeTrains;
 /// Partial gradient of one layer, rows padded as the weights.
 #[derive(Clone, Debug)]
 pub(super) struct LaneGradient<F> {
-    pub(super) weights: Vec<F>,
-    pub(super) recurrent: Vec<F>,
+    pub(super) weights: Aligned<F>,
+    pub(super) recurrent: Aligned<F>,
 }
 
 impl<F: Real> LaneGradient<F> {
     pub(super) fn new(layer: &CompiledLayer<F>) -> Self {
         Self {
-            weights: vec![F::zero(); layer.weights.len()],
-            recurrent: vec![F::zero(); layer.recurrent.as_ref().map_or(0, Vec::len)],
+            weights: Aligned::zeros(layer.weights.len()),
+            recurrent: Aligned::zeros(layer.recurrent.as_ref().map_or(0, |r| r.len())),
         }
     }
 
@@ -33,13 +34,13 @@ impl<F: Real> LaneGradient<F> {
 #[derive(Clone, Debug)]
 pub(super) struct LayerAdjoint<F> {
     /// Of what the units send.
-    s: Vec<F>,
+    s: Aligned<F>,
     /// Of the membrane, then of the membrane before its reset.
-    q: Vec<F>,
+    q: Aligned<F>,
     /// Of the current.
-    i: Vec<F>,
+    i: Aligned<F>,
     /// Part of the adjoint of the spikes that is the same at all states (regularisers).
-    pub(super) constant: Vec<F>,
+    pub(super) constant: Aligned<F>,
     /// Whether any entry of `constant` differs from 0.
     pub(super) constant_active: bool,
     /// Last state with an adjoint.
@@ -51,7 +52,7 @@ pub(super) struct LayerAdjoint<F> {
 pub(super) struct Adjoints<F> {
     pub(super) layers: Vec<LayerAdjoint<F>>,
     /// Of the membranes of the readout `[state, unit padded]`.
-    pub(super) readout: Vec<F>,
+    pub(super) readout: Aligned<F>,
 }
 
 impl<F: Real> Adjoints<F> {
@@ -60,7 +61,7 @@ impl<F: Real> Adjoints<F> {
             .layers
             .iter()
             .map(|layer| {
-                let zeros = || vec![F::zero(); layer.stride];
+                let zeros = || Aligned::zeros(layer.stride);
                 LayerAdjoint {
                     s: zeros(),
                     q: zeros(),
@@ -72,7 +73,7 @@ impl<F: Real> Adjoints<F> {
             })
             .collect();
         let stride = network.layers.last().map_or(0, |layer| layer.stride);
-        Self { layers, readout: vec![F::zero(); network.steps * stride] }
+        Self { layers, readout: Aligned::zeros(network.steps * stride) }
     }
 
     /// Before the last state. A layer starts one state below the one above it, or at the last state
@@ -174,13 +175,13 @@ fn through_reset<F: Real>(
     t: usize,
 ) {
     if layer.reset() == Reset::Subtractive {
-        for ((s, q), th) in own.s.iter_mut().zip(&own.q).zip(&layer.threshold) {
+        for ((s, q), th) in own.s.iter_mut().zip(own.q.iter()).zip(layer.threshold.iter()) {
             *s -= *th * *q;
         }
         return;
     }
     // Units without an event were not reset: their membrane is P. The others' P was kept.
-    for ((s, q), v) in own.s.iter_mut().zip(&own.q).zip(v) {
+    for ((s, q), v) in own.s.iter_mut().zip(own.q.iter()).zip(v) {
         *s -= *v * *q;
     }
     let (ids, _) = trace.events(t - 1);

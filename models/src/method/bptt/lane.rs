@@ -148,10 +148,10 @@ pub(super) fn reduce<F: Real>(
     out.regularisation = lanes.iter().map(|lane| lane.regularisation).sum();
     let decay: f64 = regularisers.iter().filter(|r| !r.on_spikes()).map(|r| r.strength()).sum();
     for (index, (layer, gradient)) in network.layers.iter().zip(&mut out.layers).enumerate() {
-        let partial: Vec<&[F]> = lanes.iter().map(|lane| lane.gradients[index].weights.as_slice()).collect();
+        let partial: Vec<&[F]> = lanes.iter().map(|lane| &*lane.gradients[index].weights).collect();
         out.regularisation += sum_lanes(&mut gradient.weights, &partial, &layer.weights, decay);
         if let (Some(gradient), Some(weights)) = (&mut gradient.recurrent, &layer.recurrent) {
-            let partial: Vec<&[F]> = lanes.iter().map(|lane| lane.gradients[index].recurrent.as_slice()).collect();
+            let partial: Vec<&[F]> = lanes.iter().map(|lane| &*lane.gradients[index].recurrent).collect();
             out.regularisation += sum_lanes(gradient, &partial, weights, decay);
         }
     }
