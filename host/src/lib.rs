@@ -1,4 +1,5 @@
 //! wip
+pub mod checkpoint;
 pub mod chip_loop;
 pub mod config;
 pub mod data;
@@ -6,7 +7,10 @@ pub mod picture;
 pub mod report;
 pub mod expect;
 pub mod experiment;
+pub mod robustness;
+pub mod run;
 pub mod run_folder;
+pub mod run_report;
 pub mod summary;
 pub mod trainer;
 pub mod command;

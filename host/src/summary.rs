@@ -4,9 +4,6 @@ use crate::chip_loop::LoopCounters;
 use serde::{Deserialize, Serialize};
 use spikeloop_hal::{Health, TimeSplit};
 
-/// Version of the layout of `summary.json` and of everything `--json` prints.
-pub const SCHEMA: u32 = 1;
-
 /// Who ran the forward passes of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -58,8 +55,6 @@ pub struct ChipSummary {
 /// `summary.json`, and what `train --json` and `eval --json` print.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Version of this layout.
-    pub schema: u32,
     /// Name of the data set.
     pub task: String,
     /// Name of the experiment.
@@ -70,8 +65,6 @@ pub struct Summary {
     pub seed: u64,
     /// Epochs learned, those of the warm start included.
     pub epochs: usize,
-    /// Whether the run was interrupted before its last epoch.
-    pub interrupted: bool,
     /// Accuracy while learning the last epoch.
     pub train_accuracy: Option<f64>,
     /// Accuracy on the validation set, if there is one.
@@ -92,8 +85,6 @@ pub struct Summary {
     pub saturated_samples: u64,
     /// Weights outside the range of codes, summed over writes.
     pub clipped_weights: u64,
-    /// Hidden neurons that never fired on the test set.
-    pub silent_neurons: Option<usize>,
     /// Where the time on the chip went.
     pub time_split: TimeSplit,
     /// The chip's own counters.
@@ -109,10 +100,4 @@ impl Summary {
         self.clipped_weights = counters.clipped_weights;
         self.time_split = counters.time;
     }
-}
-
-/// `x.y.z` of a firmware version in one number.
-#[must_use]
-pub fn firmware_version(number: u32) -> String {
-    format!("{}.{}.{}", number >> 16, number >> 8 & 0xff, number & 0xff)
 }

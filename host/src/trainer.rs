@@ -12,7 +12,7 @@ use rand_chacha::rand_core::Rng;
 use serde::{Deserialize, Serialize};
 use spikeloop_models::encode::Grid;
 use spikeloop_models::error::ModelError;
-use spikeloop_models::inference::{Batch, Inference};
+use spikeloop_models::inference::{Batch, Inference, LayerRecording};
 use spikeloop_models::method::bptt::{Bptt, BpttConfig};
 use spikeloop_models::method::{Chunk, Method, Outcomes};
 use spikeloop_models::network::Network;
@@ -96,6 +96,20 @@ pub struct Evaluation {
     /// Sums over all samples.
     pub tally: Tally,
     /// Predicted class of every sample.
+    pub predicted: Vec<u16>,
+}
+
+/// Everything about a few samples.
+pub struct Inspection {
+    /// Input spikes.
+    pub inputs: SpikeTrains,
+    /// Classes.
+    pub labels: Vec<u16>,
+    /// What the chip measured, if there is one.
+    pub measured: Option<Observation<f32>>,
+    /// What the model does with the same weights on its own: one entry a sample, in it one a layer.
+    pub modelled: Vec<Vec<LayerRecording<f32>>>,
+    /// Classes decided by what was measured (or modelled, without a chip).
     pub predicted: Vec<u16>,
 }
 
@@ -297,6 +311,48 @@ impl<'a> Trainer<'a> {
             self.order.swap(k, j);
         }
         self.ordered = Some(epoch);
+    }
+
+    /// Runs single samples of a split and keeps everything: for pictures.
+    ///
+    /// # Errors
+    /// [`TrainError`].
+    pub fn inspect(&mut self, split: &Split, samples: &[u32]) -> Result<Inspection, TrainError> {
+        let mut inputs = SpikeTrains::default();
+        split.encode(samples, &self.grid, &mut inputs);
+        let mut measured = None;
+        if let Some(chip) = &mut self.chip {
+            chip.write(&self.network)?;
+            let mut parts: Vec<Observation<f32>> = Vec::new();
+            let first = EVALUATION_TRIALS;
+            chip.run(&inputs, first, |_, observation| -> Result<(), TrainError> {
+                parts.push(observation.clone());
+                Ok(())
+            })?;
+            // A handful of samples fits one run; of more, the first run is shown.
+            measured = parts.into_iter().next();
+        }
+        self.inference.refresh(&self.network)?;
+        let shown = measured.as_ref().map_or(samples.len(), |m| {
+            m.layers.iter().find_map(|l| l.spikes.as_ref()).map_or(0, SpikeTrains::samples)
+        });
+        let mut batch = SpikeTrains::default();
+        batch.copy_range(&inputs, 0..shown);
+        let free = Batch {
+            inputs: &batch,
+            labels: None,
+            first: 0,
+            tie_break_key: EVALUATION_TRIALS,
+            observation: None,
+        };
+        let mut modelled = Vec::new();
+        for sample in 0..shown {
+            modelled.push(self.inference.record(&free, sample)?);
+        }
+        let seen = Batch { observation: measured.as_ref(), ..free };
+        let predicted = self.inference.run(&seen)?.predicted.clone();
+        let labels = samples[..shown].iter().map(|k| split.labels[*k as usize]).collect();
+        Ok(Inspection { inputs: batch, labels, measured, modelled, predicted })
     }
 
     /// Predicts every sample of a split, on the chip if there is one. `round` numbers the evaluations, so that

@@ -9,10 +9,12 @@ pub mod choose;
 pub mod completions;
 pub mod emulate;
 pub mod error;
+pub mod eval;
 pub mod info;
 pub mod list;
 pub mod output;
 pub mod table;
+pub mod train;
 
 pub use choose::ChipArgs;
 pub use error::CommandError;
@@ -79,6 +81,10 @@ pub enum Verb {
     Info(info::Args),
     /// Run virtual boards: emulated chips behind the real firmware and the real wire
     Emulate(emulate::Args),
+    /// Learn a task, in software or with a chip in the loop
+    Train(train::Args),
+    /// Show what the weights of a run are worth on a chip
+    Eval(eval::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -131,6 +137,29 @@ impl Context {
     }
 }
 
+/// Opens a chip; an emulated one in this process computes with `threads` threads.
+pub(crate) fn open_with(
+    selector: &Selector,
+    threads: Option<usize>,
+) -> Result<Box<dyn Chip>, CommandError> {
+    let mut options = OpenOptions::default();
+    options.threads = threads.unwrap_or(options.threads);
+    Ok(selector.open(&options)?)
+}
+
+/// Limits the threads of everything that computes in this process.
+pub(crate) fn use_threads(threads: Option<usize>) -> Result<(), CommandError> {
+    match threads {
+        Some(0) => Err(CommandError::Usage("--threads must be at least 1".into())),
+        Some(n) => {
+            // Fails only if the pool exists already, and then results are the same bits anyway.
+            let _ = rayon::ThreadPoolBuilder::new().num_threads(n).build_global();
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
 fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     let command = Cli::command().color(asked_color(arguments));
     Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)
@@ -170,6 +199,8 @@ fn dispatch(verb: &Verb, context: &Context) -> Result<ExitCode, CommandError> {
         Verb::List(args) => list::run(args, context),
         Verb::Info(args) => info::run(args, context),
         Verb::Emulate(args) => emulate::run(args, context),
+        Verb::Train(args) => train::run(args, context),
+        Verb::Eval(args) => eval::run(args, context),
         Verb::Completions(args) => completions::run(args, context),
     }
 }

@@ -35,15 +35,25 @@ pub fn text(text: &str) -> Result<(), CommandError> {
 /// # Errors
 /// As [`text`].
 pub fn json<T: Serialize>(value: &T) -> Result<(), CommandError> {
-    #[derive(Serialize)]
-    struct Versioned<'a, T> {
-        schema: u32,
-        #[serde(flatten)]
-        value: &'a T,
-    }
-    let object = serde_json::to_string_pretty(&Versioned { schema: SCHEMA, value })
+    let object = serde_json::to_string_pretty(&Versioned::new(value))
         .map_err(anyhow::Error::from)?;
     text(&(object + "\n"))
+}
+
+/// A value with the version of its layout in front.
+#[derive(Debug, Serialize)]
+pub struct Versioned<'a, T> {
+    schema: u32,
+    #[serde(flatten)]
+    value: &'a T,
+}
+
+impl<'a, T> Versioned<'a, T> {
+    /// `value` in the present version.
+    #[must_use]
+    pub fn new(value: &'a T) -> Self {
+        Self { schema: SCHEMA, value }
+    }
 }
 
 fn failed(error: io::Error) -> CommandError {

@@ -1,0 +1,294 @@
+//! `spikeloop train`: learn a task, in software or with a chip in the loop.
+
+use super::{CommandError, Context, output};
+use crate::config;
+use crate::data::{self, Dataset};
+use crate::exit_code::ExitCode;
+use crate::expect::{Expectation, Verdict};
+use crate::experiment::Experiment;
+use crate::log::Bar;
+use crate::run::{Ending, Outcome, Run, Watch};
+use crate::run_folder::{RunFolder, file, timestamp};
+use crate::run_report;
+use crate::summary::{EpochMetrics, Phase, Summary};
+use crate::trainer::Tally;
+use spikeloop_hal::{Chip, Selector};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Arguments of `train`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Experiment file, or the name of a shipped one: yinyang, digits, mnist16, fashion16
+    #[arg(value_name = "CONFIG", required_unless_present = "resume")]
+    pub config: Option<String>,
+    /// Chip to learn on, instead of the experiment's
+    #[arg(long, value_name = "SELECTOR", env = "SPIKELOOP_CHIP", hide_env_values = true)]
+    #[arg(conflicts_with = "software")]
+    pub chip: Option<Selector>,
+    /// Learn without a chip: the model runs the forward passes
+    #[arg(long)]
+    pub software: bool,
+    /// Override a value of the experiment, e.g. --set learning.rate=1e-3 (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Folder with the files of the data set
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Folder of the run [default: runs/TIME-NAME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Continue the run in --out where it stopped
+    #[arg(long, requires = "out")]
+    pub resume: bool,
+    /// Threads [default: all cores]; the results are the same bits for every number
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Fail with exit code 5 unless this holds, e.g. 'test_accuracy>=0.97' (repeatable)
+    #[arg(long, value_name = "CONDITION")]
+    pub expect: Vec<Expectation>,
+}
+
+/// Trains, and prints what came out.
+///
+/// # Errors
+/// A configuration, data set, chip or folder that cannot be used; a missed expectation.
+pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
+    let experiment = experiment(args)?;
+    super::use_threads(args.threads)?;
+    let data = data::load(&experiment.task, args.data.as_deref()).map_err(anyhow::Error::from)?;
+    let folder = folder(args, &experiment)?;
+    let chip = open_chip(&experiment, args.threads)?;
+    let mut run = match args.resume {
+        true => Run::resume(&experiment, &data, chip, folder),
+        false => Run::start(&experiment, &data, chip, folder),
+    }
+    .map_err(anyhow::Error::from)?;
+    tracing::info!("run folder: {}", run.folder().path().display());
+    let observer = Observer::new(context);
+    match run.learn(&observer).map_err(anyhow::Error::from)? {
+        Ending::Interrupted { epochs } => {
+            let path = run.folder().path().display();
+            tracing::warn!(
+                "interrupted after {epochs} epochs; everything is saved. Continue with: spikeloop train --resume --out {path}"
+            );
+            Err(CommandError::Interrupted)
+        }
+        Ending::Complete(outcome) => {
+            drop(observer);
+            conclude(args, context, &experiment, &data, run, &outcome)
+        }
+    }
+}
+
+fn conclude(
+    args: &Args,
+    context: &Context,
+    experiment: &Experiment,
+    data: &Dataset,
+    mut run: Run<'_>,
+    outcome: &Outcome,
+) -> Result<ExitCode, CommandError> {
+    let folder = run.folder().clone();
+    let command = run_report::command_line();
+    let report = run_report::of_run(experiment, data, &mut run.trainer, outcome, &command)
+        .map_err(anyhow::Error::from)?;
+    folder.write(file::REPORT, report.html().as_bytes()).map_err(anyhow::Error::from)?;
+    if context.json {
+        output::json(&outcome.summary)?;
+    } else {
+        output::text(&render(&outcome.summary, Some(&folder)))?;
+    }
+    judge(&args.expect, &outcome.summary)?;
+    Ok(ExitCode::Ok)
+}
+
+/// The experiment that the arguments describe.
+fn experiment(args: &Args) -> Result<Experiment, CommandError> {
+    let usage = |e: config::ConfigError| CommandError::Usage(e.to_string());
+    let kept = args.out.as_ref().map(|out| out.join(file::CONFIG));
+    let mut experiment: Experiment = match (&args.config, kept) {
+        (Some(given), _) => config::load(given, &args.set).map_err(usage)?,
+        (None, Some(kept)) => {
+            let folder = args.out.as_deref().unwrap_or(Path::new("."));
+            RunFolder::open(folder).map_err(anyhow::Error::from)?;
+            config::load(&kept.to_string_lossy(), &args.set).map_err(usage)?
+        }
+        (None, None) => return Err(CommandError::Usage("name an experiment".into())),
+    };
+    if let Some(chip) = &args.chip {
+        experiment.chip.selector = Some(chip.to_string());
+    }
+    if args.software {
+        experiment.chip.selector = None;
+    }
+    experiment.check().map_err(|e| CommandError::Usage(e.to_string()))?;
+    if args.resume {
+        check_same(args, &experiment)?;
+    }
+    Ok(experiment)
+}
+
+/// A run goes on with the experiment it was started with; only its length and its chip's address may change.
+fn check_same(args: &Args, experiment: &Experiment) -> Result<(), CommandError> {
+    let Some(out) = &args.out else { return Ok(()) };
+    let folder = RunFolder::open(out).map_err(anyhow::Error::from)?;
+    let kept = folder.file(file::CONFIG);
+    let mut kept: Experiment = config::load(&kept.to_string_lossy(), &[])
+        .map_err(|e| CommandError::Usage(e.to_string()))?;
+    kept.chip.selector.clone_from(&experiment.chip.selector);
+    kept.learning.epochs = experiment.learning.epochs;
+    if kept == *experiment {
+        return Ok(());
+    }
+    Err(CommandError::Usage(format!(
+        "{} was started with another experiment: continue it without CONFIG and --set, or start a new run",
+        out.display()
+    )))
+}
+
+fn folder(args: &Args, experiment: &Experiment) -> Result<RunFolder, CommandError> {
+    let folder = match (&args.out, args.resume) {
+        (Some(out), true) => RunFolder::open(out),
+        (Some(out), false) => RunFolder::create(out),
+        (None, _) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+            let name = format!("{}-{}", timestamp(now), experiment.name);
+            RunFolder::create(&Path::new("runs").join(name))
+        }
+    };
+    Ok(folder.map_err(anyhow::Error::from)?)
+}
+
+/// Opens the experiment's chip, if it has one.
+///
+/// # Errors
+/// A selector that cannot be read, a chip that cannot be opened.
+pub fn open_chip(
+    experiment: &Experiment,
+    threads: Option<usize>,
+) -> Result<Option<(String, Box<dyn Chip>)>, CommandError> {
+    let Some(text) = &experiment.chip.selector else { return Ok(None) };
+    let selector: Selector =
+        text.parse().map_err(|e| CommandError::Usage(format!("chip.selector: {e}")))?;
+    let chip = super::open_with(&selector, threads)?;
+    tracing::info!("chip {} at {selector}", chip.capabilities().identity);
+    Ok(Some((selector.to_string(), chip)))
+}
+
+/// Holds every expectation against the summary.
+///
+/// # Errors
+/// [`CommandError::ExpectationMissed`] naming all that were missed, [`CommandError::Usage`] for a key that the
+/// summary does not have.
+pub fn judge(expectations: &[Expectation], summary: &Summary) -> Result<(), CommandError> {
+    let value = serde_json::to_value(summary).map_err(anyhow::Error::from)?;
+    let mut missed = Vec::new();
+    for expectation in expectations {
+        match expectation.judge(&value) {
+            Verdict::Met => {}
+            Verdict::Missed(found) => missed.push(format!("{expectation}, found {found}")),
+            Verdict::Unknown(keys) => {
+                return Err(CommandError::Usage(format!(
+                    "--expect {expectation}: the summary has no such number; it has {}",
+                    keys.join(", ")
+                )));
+            }
+        }
+    }
+    if missed.is_empty() {
+        return Ok(());
+    }
+    Err(CommandError::ExpectationMissed(missed.join("; ")))
+}
+
+/// The summary as a person reads it.
+#[must_use]
+pub fn render(summary: &Summary, folder: Option<&RunFolder>) -> String {
+    let percent = |a: f64| format!("{:.2} %", 100.0 * a);
+    let chip = summary.chip.as_ref();
+    let mut rows = vec![
+        ("task", format!("{}, seed {}", summary.task, summary.seed)),
+        ("chip", chip.map_or("none (software)".into(), |c| format!("{}  {}", c.identity, c.selector))),
+        (
+            "test accuracy",
+            format!("{} of {} samples", percent(summary.test_accuracy), summary.test_samples),
+        ),
+    ];
+    if let Some(accuracy) = summary.validation_accuracy {
+        rows.push(("validation", percent(accuracy)));
+    }
+    if let Some(accuracy) = summary.train_accuracy {
+        rows.push(("train accuracy", format!("{} in epoch {}", percent(accuracy), summary.epochs)));
+    }
+    rows.push(("hidden spikes", format!("{:.1} a sample", summary.hidden_spikes_per_sample)));
+    rows.push(("speed", format!("{:.0} samples/s", summary.samples_per_s)));
+    if chip.is_some() {
+        rows.push((
+            "losses",
+            format!(
+                "{} events dropped, {} retries, {} samples saturated, {} weights clipped",
+                summary.dropped_events,
+                summary.retries,
+                summary.saturated_samples,
+                summary.clipped_weights
+            ),
+        ));
+    }
+    if let Some(folder) = folder {
+        rows.push(("report", folder.file(file::REPORT).display().to_string()));
+    }
+    super::table::pairs(rows)
+}
+
+/// Shows progress on standard error.
+struct Observer<'a> {
+    context: &'a Context,
+    bar: Bar,
+    shown: std::cell::Cell<Option<usize>>,
+}
+
+impl<'a> Observer<'a> {
+    fn new(context: &'a Context) -> Self {
+        Self { context, bar: context.progress.bar("", 0), shown: std::cell::Cell::new(None) }
+    }
+}
+
+impl Watch for Observer<'_> {
+    fn batch(&self, phase: Phase, epoch: usize, batch: usize, batches: usize, tally: &Tally) {
+        if self.shown.replace(Some(epoch)) != Some(epoch) {
+            let label = match phase {
+                Phase::Software => "software",
+                Phase::InTheLoop => "in the loop",
+            };
+            self.bar.restart(format!("{label} {}", epoch + 1), batches as u64);
+        }
+        self.bar.set_position(batch as u64);
+        let (loss, accuracy) = (tally.mean_loss(), 100.0 * tally.accuracy());
+        self.bar.set_message(format!("loss {loss:.4}  accuracy {accuracy:.1} %"));
+    }
+
+    fn epoch(&self, m: &EpochMetrics, epochs: usize) {
+        let phase = match m.phase {
+            Phase::Software => "software",
+            Phase::InTheLoop => "in the loop",
+        };
+        let tested = match (m.validation_accuracy, m.test_accuracy) {
+            (Some(a), _) => format!("  validation {:.2} %", 100.0 * a),
+            (None, Some(a)) => format!("  test {:.2} %", 100.0 * a),
+            (None, None) => String::new(),
+        };
+        tracing::info!(
+            "epoch {}/{epochs} {phase}: loss {:.4}  train {:.2} %{tested}  {:.1} hidden spikes  {:.1} s",
+            m.epoch,
+            m.train_loss,
+            100.0 * m.train_accuracy,
+            m.train_spikes_per_sample,
+            m.seconds
+        );
+    }
+
+    fn interrupted(&self) -> bool {
+        self.context.interrupt.requested()
+    }
+}

@@ -1,0 +1,388 @@
+//! One training from start to end: run folder, checkpoints, metrics, summary.
+//!
+//! ```text
+//! start ─► [warm start: model] ─► [in the loop: chip] ─► final evaluation ─► summary
+//!             │ epoch: metrics, checkpoint                        every few seconds: checkpoint
+//! ```
+//!
+//! Position, weights, optimizer and counters are all in the checkpoint, and randomness follows from seed and
+//! position: a run that was killed continues with the same bits.
+
+use crate::checkpoint::{self, CheckpointError, Header, SOFTWARE, Saved};
+use crate::chip_loop::{ChipLoop, LoopCounters, LoopError};
+use crate::data::Dataset;
+use crate::experiment::Experiment;
+use crate::run_folder::{RunFolder, RunFolderError, file};
+use crate::command::info;
+use crate::command::output::Versioned;
+use crate::summary::{ChipSummary, EpochMetrics, Phase, Summary};
+use crate::trainer::{Evaluation, Step, Tally, TrainError, Trainer};
+use spikeloop_hal::Chip;
+use std::time::{Duration, Instant};
+
+/// A checkpoint is written at the end of an epoch, and this long after the last one.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Evaluation round of the result, apart from those after epochs.
+const FINAL_ROUND: u64 = 0;
+
+/// What can end a run early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// Learning or evaluating failed.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// A checkpoint cannot be used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A file cannot be used.
+    #[error(transparent)]
+    Folder(#[from] RunFolderError),
+    /// The method needs what the chip does not return.
+    #[error(transparent)]
+    Model(#[from] spikeloop_models::error::ModelError),
+}
+
+impl From<LoopError> for RunError {
+    fn from(error: LoopError) -> Self {
+        Self::Train(error.into())
+    }
+}
+
+/// Who looks on.
+pub trait Watch {
+    /// A batch was learned.
+    fn batch(&self, phase: Phase, epoch: usize, batch: usize, batches: usize, tally: &Tally);
+    /// An epoch is complete.
+    fn epoch(&self, metrics: &EpochMetrics, epochs: usize);
+    /// Whether the user wants an orderly end.
+    fn interrupted(&self) -> bool;
+}
+
+/// How a run ended.
+pub enum Ending {
+    /// It is complete.
+    Complete(Box<Outcome>),
+    /// The user interrupted it; the checkpoint holds everything.
+    Interrupted {
+        /// Epochs that are complete.
+        epochs: usize,
+    },
+}
+
+/// A complete run.
+pub struct Outcome {
+    /// The result.
+    pub summary: Summary,
+    /// Predictions on the test set.
+    pub evaluation: Evaluation,
+    /// One entry an epoch.
+    pub metrics: Vec<EpochMetrics>,
+}
+
+/// A run in progress.
+pub struct Run<'a> {
+    experiment: &'a Experiment,
+    data: &'a Dataset,
+    folder: RunFolder,
+    /// The network being trained.
+    pub trainer: Trainer<'a>,
+    /// The chip, as long as the warm start lasts.
+    waiting: Option<ChipLoop>,
+    chip: Option<ChipSummary>,
+    metrics: Vec<EpochMetrics>,
+    /// Counters of earlier processes of this run.
+    earlier: LoopCounters,
+    learned: u64,
+    learning_time: Duration,
+    epoch_started: Instant,
+}
+
+impl<'a> Run<'a> {
+    /// A new run in an empty folder.
+    ///
+    /// # Errors
+    /// A network that does not fit the chip, a folder that cannot be written.
+    pub fn start(
+        experiment: &'a Experiment,
+        data: &'a Dataset,
+        chip: Option<(String, Box<dyn Chip>)>,
+        folder: RunFolder,
+    ) -> Result<Self, RunError> {
+        let run = Self::prepare(experiment, data, chip, folder)?;
+        run.folder.write(file::CONFIG, run.config().as_bytes())?;
+        if let Some(chip) = &run.chip {
+            run.folder.write_json(file::CHIP, chip)?;
+        }
+        Ok(run)
+    }
+
+    /// Goes on where the run in `folder` stopped.
+    ///
+    /// # Errors
+    /// No checkpoint, a damaged one, or another chip.
+    pub fn resume(
+        experiment: &'a Experiment,
+        data: &'a Dataset,
+        chip: Option<(String, Box<dyn Chip>)>,
+        folder: RunFolder,
+    ) -> Result<Self, RunError> {
+        let mut run = Self::prepare(experiment, data, chip, folder)?;
+        if !run.folder.has(file::CHECKPOINT) {
+            // Killed before the first checkpoint: the folder says what was to be done.
+            run.folder.rewrite_metrics::<EpochMetrics>(&[])?;
+            return Ok(run);
+        }
+        let saved = checkpoint::load(&run.folder)?;
+        run.check_chip(&saved)?;
+        saved.restore(&mut run.trainer)?;
+        run.earlier = saved.header.counters;
+        run.metrics = run.folder.metrics()?;
+        run.metrics.truncate(run.trainer.position.epoch);
+        run.folder.rewrite_metrics(&run.metrics)?;
+        Ok(run)
+    }
+
+    fn prepare(
+        experiment: &'a Experiment,
+        data: &'a Dataset,
+        chip: Option<(String, Box<dyn Chip>)>,
+        folder: RunFolder,
+    ) -> Result<Self, RunError> {
+        let trainer = Trainer::new(experiment, data)?;
+        let mut run = Self {
+            experiment,
+            data,
+            folder,
+            trainer,
+            waiting: None,
+            chip: None,
+            metrics: Vec::new(),
+            earlier: LoopCounters::default(),
+            learned: 0,
+            learning_time: Duration::ZERO,
+            epoch_started: Instant::now(),
+        };
+        if let Some((selector, chip)) = chip {
+            let caps = chip.capabilities();
+            run.chip = Some(ChipSummary {
+                selector,
+                identity: caps.identity.to_string(),
+                firmware: info::version(caps.identity.firmware),
+                protocol: caps.protocol,
+            });
+            let observe = experiment.chip.observe;
+            let chip = ChipLoop::new(chip, &run.trainer.network, experiment, observe)?;
+            let membranes = chip.translation().membranes();
+            run.trainer.requirements().check(true, membranes, membranes)?;
+            run.waiting = Some(chip);
+        }
+        Ok(run)
+    }
+
+    /// The resolved experiment as TOML.
+    fn config(&self) -> String {
+        // A struct of numbers, strings and lists: its encoding cannot fail.
+        toml::to_string(self.experiment).unwrap_or_default()
+    }
+
+    fn check_chip(&self, saved: &Saved) -> Result<(), RunError> {
+        let present = self.chip.as_ref().map_or(SOFTWARE, |c| c.identity.as_str());
+        if saved.header.chip == present {
+            return Ok(());
+        }
+        Err(CheckpointError::OtherChip {
+            run: self.folder.path().display().to_string(),
+            trained_on: saved.header.chip.clone(),
+            present: present.to_owned(),
+        }
+        .into())
+    }
+
+    /// The run's folder.
+    #[must_use]
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// All epochs, those of the warm start included.
+    #[must_use]
+    pub fn epochs(&self) -> usize {
+        self.experiment.learning.epochs + self.experiment.learning.warm_start_epochs
+    }
+
+    fn phase(&self) -> Phase {
+        if self.trainer.chip().is_some() { Phase::InTheLoop } else { Phase::Software }
+    }
+
+    /// Brings the chip in when the warm start is over.
+    fn attach_when_due(&mut self) {
+        if self.trainer.position.epoch >= self.experiment.learning.warm_start_epochs
+            && let Some(chip) = self.waiting.take()
+        {
+            self.trainer.attach(chip);
+        }
+    }
+
+    /// Learns to the end, or until the user interrupts.
+    ///
+    /// # Errors
+    /// [`RunError`]; the last checkpoint is then intact.
+    pub fn learn(&mut self, watch: &dyn Watch) -> Result<Ending, RunError> {
+        let batches = self.trainer.batches_per_epoch();
+        let mut saved = Instant::now();
+        self.epoch_started = Instant::now();
+        self.attach_when_due();
+        while self.trainer.position.epoch < self.epochs() {
+            if watch.interrupted() {
+                self.save()?;
+                return Ok(Ending::Interrupted { epochs: self.trainer.position.epoch });
+            }
+            let phase = self.phase();
+            let (epoch, before) = (self.trainer.position.epoch, self.trainer.position.tally.samples);
+            let rate = self.trainer.learning_rate();
+            let started = Instant::now();
+            let step = self.trainer.step()?;
+            self.learning_time += started.elapsed();
+            match step {
+                Step::Batch => {
+                    let position = &self.trainer.position;
+                    self.learned += position.tally.samples - before;
+                    watch.batch(phase, epoch, position.batch, batches, &position.tally);
+                    if saved.elapsed() >= CHECKPOINT_INTERVAL {
+                        self.save()?;
+                        saved = Instant::now();
+                    }
+                }
+                Step::EpochEnd(tally) => {
+                    self.learned += tally.samples - before;
+                    watch.batch(phase, epoch, batches, batches, &tally);
+                    let metrics = self.close_epoch(phase, rate, &tally)?;
+                    watch.epoch(&metrics, self.epochs());
+                    self.save()?;
+                    saved = Instant::now();
+                    self.attach_when_due();
+                }
+            }
+        }
+        let outcome = self.finish()?;
+        Ok(Ending::Complete(Box::new(outcome)))
+    }
+
+    /// Evaluates if it is due, and writes the epoch's line.
+    fn close_epoch(
+        &mut self,
+        phase: Phase,
+        rate: f64,
+        tally: &Tally,
+    ) -> Result<EpochMetrics, RunError> {
+        let epoch = self.trainer.position.epoch;
+        let due = epoch.is_multiple_of(self.experiment.learning.evaluate_every);
+        let mut metrics = EpochMetrics {
+            epoch,
+            phase,
+            rate,
+            train_loss: tally.mean_loss(),
+            train_accuracy: tally.accuracy(),
+            train_spikes_per_sample: tally.spikes_per_sample(),
+            validation_accuracy: None,
+            test_accuracy: None,
+            seconds: 0.0,
+        };
+        if due {
+            // With a validation set the test set is looked at once, at the end.
+            match &self.data.validation {
+                Some(split) => {
+                    let evaluation = self.trainer.evaluate(split, epoch as u64)?;
+                    metrics.validation_accuracy = Some(evaluation.tally.accuracy());
+                }
+                None => {
+                    let evaluation = self.trainer.evaluate(&self.data.test, epoch as u64)?;
+                    metrics.test_accuracy = Some(evaluation.tally.accuracy());
+                }
+            }
+        }
+        metrics.seconds = self.epoch_started.elapsed().as_secs_f64();
+        self.epoch_started = Instant::now();
+        self.folder.append_metrics(&metrics)?;
+        self.metrics.push(metrics.clone());
+        Ok(metrics)
+    }
+
+    fn counters(&self) -> LoopCounters {
+        let mut counters = self.trainer.chip().map(ChipLoop::counters).unwrap_or_default();
+        let earlier = &self.earlier;
+        counters.dropped_events += earlier.dropped_events;
+        counters.retries += earlier.retries;
+        counters.saturated_samples += earlier.saturated_samples;
+        counters.unreliable_samples += earlier.unreliable_samples;
+        counters.unused_spikes += earlier.unused_spikes;
+        counters.clipped_weights += earlier.clipped_weights;
+        counters.trials += earlier.trials;
+        counters.time += earlier.time;
+        counters
+    }
+
+    fn save(&self) -> Result<(), RunError> {
+        let identity = self.chip.as_ref().map_or(SOFTWARE, |c| c.identity.as_str());
+        let warm = self.experiment.learning.warm_start_epochs;
+        let position = &self.trainer.position;
+        let met = position.epoch > warm || (position.epoch == warm && position.batch > 0);
+        let header = Header {
+            chip: identity.to_owned(),
+            trained_on: if met { identity.to_owned() } else { SOFTWARE.to_owned() },
+            details: self.chip.clone(),
+            position: position.clone(),
+            counters: self.counters(),
+            experiment: self.config(),
+        };
+        checkpoint::save(&self.folder, &self.trainer, &header)?;
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<Outcome, RunError> {
+        let evaluation = self.trainer.evaluate(&self.data.test, FINAL_ROUND)?;
+        let validation = match &self.data.validation {
+            Some(split) => {
+                Some(self.trainer.evaluate(split, FINAL_ROUND + 1)?.tally.accuracy())
+            }
+            None => None,
+        };
+        let mut summary = summarise(self.experiment, &evaluation);
+        summary.chip = self.chip.clone();
+        summary.epochs = self.trainer.position.epoch;
+        summary.train_accuracy = self.metrics.last().map(|m| m.train_accuracy);
+        summary.validation_accuracy = validation;
+        summary.samples_per_s = self.learned as f64 / self.learning_time.as_secs_f64().max(1e-9);
+        summary.count(&self.counters());
+        summary.health = self.trainer.chip().map(ChipLoop::health);
+        self.save()?;
+        self.folder.write_json(file::SUMMARY, &Versioned::new(&summary))?;
+        Ok(Outcome { summary, evaluation, metrics: self.metrics.clone() })
+    }
+}
+
+/// A summary with what an evaluation on the test set says; the rest is for the caller to fill in.
+#[must_use]
+pub fn summarise(experiment: &Experiment, evaluation: &Evaluation) -> Summary {
+    Summary {
+        task: experiment.task.name.to_string(),
+        name: experiment.name.clone(),
+        chip: None,
+        seed: experiment.seed,
+        epochs: 0,
+        train_accuracy: None,
+        validation_accuracy: None,
+        test_accuracy: evaluation.tally.accuracy(),
+        test_samples: evaluation.tally.samples,
+        hidden_spikes_per_sample: evaluation.tally.spikes_per_sample(),
+        samples_per_s: 0.0,
+        dropped_events: 0,
+        retries: 0,
+        saturated_samples: 0,
+        clipped_weights: 0,
+        time_split: spikeloop_hal::TimeSplit::default(),
+        health: None,
+    }
+}
