@@ -27,6 +27,9 @@
 //! reach becomes a core (`board::ChipCore`); with `emulator` that chip can be the emulated one.
 #![cfg_attr(not(feature = "std"), no_std)]
 
+#[cfg(all(test, not(feature = "std")))]
+extern crate std;
+
 pub mod core;
 mod record;
 mod schedule;

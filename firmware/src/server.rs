@@ -17,9 +17,9 @@ use crate::schedule::{Schedule, Waiting};
 use crate::transmit::Transmit;
 use heapless::Deque;
 use spikeloop_hal::wire::{
-    CapabilitiesBody, Damage, Decoder, DeviceHealth, Frame, Full, Hello, Kind, MIN_BODY,
-    Malformed, Message, ParameterSpan, Refusal, RefusalCode, ResultBlocks, RunBegin, RunEnd,
-    StimulusBlock, StimulusBlocks, WeightSpan, Writer, address_bits, encoded_len,
+    CapabilitiesBody, Damage, Decoder, DeviceHealth, Frame, Full, Hello, Kind, MIN_BODY, Malformed,
+    Message, ParameterSpan, Refusal, RefusalCode, ResultBlocks, RunBegin, RunEnd, StimulusBlock,
+    StimulusBlocks, WeightSpan, Writer, address_bits, encoded_len,
 };
 use spikeloop_hal::{Capabilities, PROTOCOL_VERSION, SpikeEvent};
 
@@ -239,7 +239,9 @@ impl<'a, C: Core> Server<'a, C> {
     }
 
     fn dispatch(&mut self) {
-        if self.held && let Some(frame) = self.decoder.current() {
+        if self.held
+            && let Some(frame) = self.decoder.current()
+        {
             self.held = !self.state.accept(frame);
         }
     }
@@ -671,3 +673,6 @@ impl<C: Core> State<'_, C> {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,7 +78,9 @@ impl Core for Echo {
 
     fn poll<E: Emit>(&mut self, _now_ns: u64, emit: &mut E) -> Result<Progress, Fault> {
         match self.waiting.take() {
-            Some(event) if self.recording => emit.spikes(&[SpikeEvent::new(event.tick + 1, event.id)]),
+            Some(event) if self.recording => {
+                emit.spikes(&[SpikeEvent::new(event.tick + 1, event.id)])
+            }
             Some(_) => {}
             None if self.state == State::Sealed => {
                 self.state = State::Idle;

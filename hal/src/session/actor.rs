@@ -234,7 +234,9 @@ impl Actor {
                 Message::RunEnd(end) => {
                     let now = (self.clock)();
                     let run = self.runs.pop_front().filter(|run| {
-                        run.plan.run == end.run && run.is_complete() && run.plan.trials == end.trials
+                        run.plan.run == end.run
+                            && run.is_complete()
+                            && run.plan.trials == end.trials
                     });
                     let Some(mut run) = run else {
                         return Err(Failure::Protocol("a run ended that is not complete"));

@@ -109,7 +109,9 @@ impl Assembler {
         let held = &mut self.observables.samples;
         let have = held.len() - self.first_sample;
         if first as usize != have || have + samples.len() > self.plan.samples_per_trial {
-            return Err(Failure::Protocol("samples must come in order and not beyond the recording"));
+            return Err(Failure::Protocol(
+                "samples must come in order and not beyond the recording",
+            ));
         }
         let at = held.len();
         held.resize(at + samples.len(), 0);

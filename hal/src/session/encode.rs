@@ -5,8 +5,8 @@ use crate::chip::Stimulus;
 use crate::config::{ChipConfig, Recording};
 use crate::wire::{
     FLAG_SPAN_HEAD, Flag, FlagSpan, Frame, Full, Header, Kind, Message, PARAMETER_SPAN_HEAD,
-    ParameterSpan, RecordingHead, RunBegin, SAFE_BODY, StimulusBlocks, WEIGHT_SPAN_HEAD, WeightSpan,
-    Writer, address_bits, encoded_len,
+    ParameterSpan, RecordingHead, RunBegin, SAFE_BODY, StimulusBlocks, WEIGHT_SPAN_HEAD,
+    WeightSpan, Writer, address_bits, encoded_len,
 };
 use std::ops::Range;
 

@@ -319,7 +319,9 @@ fn run_thread<F, L>(
     runtime.block_on(async {
         match open().await {
             Ok(link) => {
-                Actor::new(link, settings, clock, reports.clone(), acknowledge).live(commands).await;
+                Actor::new(link, settings, clock, reports.clone(), acknowledge)
+                    .live(commands)
+                    .await;
             }
             Err(error) => fail(Failure::Open(error)),
         }

@@ -3,7 +3,9 @@
 
 use super::cursor::{Reader, Writer};
 use super::error::{Full, Malformed};
-use super::pack::{Events, MAX_EVENT_LEN, Samples, pack_events, pack_samples, packed_len, samples_in};
+use super::pack::{
+    Events, MAX_EVENT_LEN, Samples, pack_events, pack_samples, packed_len, samples_in,
+};
 use crate::event::{SpikeEvent, Tick};
 
 /// Top bit of a stimulus block's length: more events of this trial follow in the next block.

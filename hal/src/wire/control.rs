@@ -269,7 +269,8 @@ impl Refusal {
 
 impl core::fmt::Display for Refusal {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let reason = self.reason().map_or("for a reason this build does not know", RefusalCode::text);
+        let reason =
+            self.reason().map_or("for a reason this build does not know", RefusalCode::text);
         write!(
             f,
             "{reason} (reason {}, message 0x{:02x} in frame {}, got {}, limit {})",

@@ -155,7 +155,9 @@ fn pack_odd(samples: &[u16], bits: u8, top: u16, out: &mut [u8]) {
             have -= 8;
         }
     }
-    if have > 0 && let Some(slot) = slots.next() {
+    if have > 0
+        && let Some(slot) = slots.next()
+    {
         *slot = held as u8;
     }
 }

@@ -1,0 +1,446 @@
+//! The server without any link: bytes in, bytes out.
+
+use super::*;
+use crate::core::{Emit, Outcome};
+use spikeloop_hal::wire::{Flag, FlagSpan, Header, MAX_BODY, RecordingHead, ResultBlock};
+use spikeloop_hal::{Identity, Law, Parameter, ParameterSpec, Unit};
+use std::vec;
+use std::vec::Vec;
+
+/// Every event comes back as a spike of the same address, one event a poll.
+struct Echo {
+    caps: Capabilities,
+    events: heapless::Deque<SpikeEvent, 2>,
+    under_way: bool,
+    sealed: bool,
+    writes: usize,
+    samples: usize,
+}
+
+impl Core for Echo {
+    fn capabilities(&self) -> &Capabilities {
+        &self.caps
+    }
+    fn reset(&mut self) {
+        *self = echo();
+    }
+    fn write(&mut self, write: Write<'_>) -> Result<(), Fault> {
+        assert!(!self.under_way);
+        self.writes += 1;
+        if let Write::Recording(head) = write {
+            self.samples = usize::from(head.samples);
+        }
+        Ok(())
+    }
+    fn samples_per_trial(&self) -> usize {
+        self.samples
+    }
+    fn ready(&self) -> bool {
+        !self.under_way
+    }
+    fn begin(&mut self, _: Trial) -> Result<(), Fault> {
+        (self.under_way, self.sealed) = (true, false);
+        Ok(())
+    }
+    fn inject(&mut self, event: SpikeEvent) -> bool {
+        self.events.push_back(event).is_ok()
+    }
+    fn seal(&mut self) {
+        self.sealed = true;
+    }
+    fn poll<E: Emit>(&mut self, _: u64, emit: &mut E) -> Result<Progress, Fault> {
+        if let Some(event) = self.events.pop_front() {
+            emit.spikes(&[event]);
+        } else if self.sealed {
+            self.under_way = false;
+            emit.samples(&[7; 99][..self.samples]);
+            return Ok(Progress::Done(Outcome::default()));
+        }
+        Ok(Progress::Running)
+    }
+}
+
+fn echo() -> Echo {
+    let law = Law::Proportional { at_reference: 1.0, reference: 1.0 };
+    let (parameter, unit) = (Parameter::Threshold, Unit::Lsb);
+    let spec = ParameterSpec { parameter, unit, code_min: 1, code_max: 9, code_default: 5, law };
+    let caps = Capabilities {
+        protocol: PROTOCOL_VERSION,
+        identity: Identity { kind: "echo".try_into().unwrap(), serial: 1, firmware: 1 },
+        neurons: 8,
+        inputs: 8,
+        recurrent: false,
+        weight_min: -3,
+        weight_max: 3,
+        tick_ns: 1,
+        max_duration: 1000,
+        adc: None,
+        buffers: spikeloop_hal::Buffers {
+            trials: 4,
+            stimulus_events: 10,
+            spikes_per_trial: 6,
+            trace_bytes: 0,
+            runs_in_flight: 2,
+            frame_body: 64,
+        },
+        parameters: [spec].into_iter().collect(),
+    };
+    let events = heapless::Deque::new();
+    Echo { caps, events, under_way: false, sealed: false, writes: 0, samples: 0 }
+}
+
+/// The smallest memory that the capabilities allow.
+struct Small {
+    input: [u8; encoded_len(64)],
+    output: [u8; Server::<Echo>::MIN_OUTPUT],
+    body: [u8; 64],
+    events: [SpikeEvent; 10],
+    trials: [Waiting; 1],
+    spikes: [SpikeEvent; 6],
+    samples: [u16; 4],
+}
+
+impl Small {
+    fn new() -> Self {
+        Self {
+            input: [0; encoded_len(64)],
+            output: [0; Server::<Echo>::MIN_OUTPUT],
+            body: [0; 64],
+            events: [SpikeEvent::default(); 10],
+            trials: [Waiting::default(); 1],
+            spikes: [SpikeEvent::default(); 6],
+            samples: [0; 4],
+        }
+    }
+
+    fn server(&mut self) -> Server<'_, Echo> {
+        let buffers = Buffers {
+            input: &mut self.input,
+            output: &mut self.output,
+            body: &mut self.body,
+            events: &mut self.events,
+            trials: &mut self.trials,
+            spikes: &mut self.spikes,
+            samples: &mut self.samples,
+        };
+        Server::new(echo(), buffers).unwrap()
+    }
+}
+
+/// A host that numbers its frames.
+struct Host {
+    sequence: u16,
+    decoder: Decoder<Vec<u8>>,
+}
+
+impl Host {
+    fn new() -> Self {
+        Self { sequence: 0, decoder: Decoder::new(vec![0; encoded_len(MAX_BODY)]) }
+    }
+
+    fn frame(&mut self, kind: u8, body: &[u8]) -> Vec<u8> {
+        let header = Header { version: 1, kind, sequence: self.sequence, acknowledge: 0 };
+        self.sequence += 1;
+        let mut line = vec![0; encoded_len(body.len())];
+        let n = Frame { header, body }.encode(&mut line).unwrap();
+        line.truncate(n);
+        line
+    }
+
+    fn message(&mut self, message: &Message<'_>) -> Vec<u8> {
+        let mut bytes = [0; 64];
+        let mut body = Writer::new(&mut bytes);
+        message.encode(&mut body).unwrap();
+        self.frame(message.kind() as u8, body.written())
+    }
+
+    fn hello(&mut self) -> Vec<u8> {
+        self.sequence = 0;
+        self.message(&Message::Hello(Hello { protocol: 1, session: 5 }))
+    }
+
+    fn stimulus(&mut self, run: u32, duration: u32, events: &[(u32, u16)]) -> Vec<u8> {
+        let mut bytes = [0; 64];
+        let mut body = Writer::new(&mut bytes);
+        let events: Vec<_> = events.iter().map(|(t, id)| SpikeEvent::new(*t, *id)).collect();
+        StimulusBlocks::begin(run, 4, &mut body).unwrap();
+        StimulusBlocks::push(1, duration, &events, 4, &mut body).unwrap();
+        self.frame(Kind::Stimulus as u8, body.written())
+    }
+
+    fn begin(&mut self, run: u32, trials: u32) -> Vec<u8> {
+        self.message(&Message::RunBegin(RunBegin { run, trials }))
+    }
+
+    /// Offers bytes until the server takes no more and says nothing more; what came back.
+    fn talk(&mut self, server: &mut Server<'_, Echo>, mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+        let mut answers = Vec::new();
+        for now in 0.. {
+            let taken = server.receive(bytes);
+            bytes = &bytes[taken..];
+            let activity = server.poll(now);
+            // A slow link: a few bytes at a time.
+            let piece = server.transmit()[..server.transmit().len().min(11)].to_vec();
+            server.sent(piece.len());
+            let mut input = &piece[..];
+            while let Some(frame) = self.decoder.feed(&mut input) {
+                let frame = frame.unwrap();
+                answers.push((frame.header.kind, frame.body.to_vec()));
+            }
+            if activity == Activity::Idle && taken == 0 && piece.is_empty() {
+                break;
+            }
+        }
+        assert!(bytes.is_empty(), "the server left {} bytes", bytes.len());
+        answers
+    }
+
+    fn refusal(&mut self, server: &mut Server<'_, Echo>, bytes: &[u8]) -> (RefusalCode, u32, u32) {
+        let answers = self.talk(server, bytes);
+        let Ok(Message::Refusal(refusal)) = Message::decode(answers[0].0, &answers[0].1) else {
+            panic!("no refusal: {answers:?}")
+        };
+        assert_eq!(answers.len(), 1);
+        (refusal.reason().unwrap(), refusal.got, refusal.limit)
+    }
+}
+
+fn spikes_of(answers: &[(u8, Vec<u8>)]) -> Vec<SpikeEvent> {
+    let mut spikes = Vec::new();
+    for (kind, body) in answers {
+        if let Ok(Message::Result(view)) = Message::decode(*kind, body) {
+            for block in view.iter() {
+                if let ResultBlock::Spikes { events, .. } = block {
+                    spikes.extend(events.map(Result::unwrap));
+                }
+            }
+        }
+    }
+    spikes
+}
+
+#[test]
+fn a_run_in_the_smallest_memory() {
+    let mut memory = Small::new();
+    let (mut server, mut host) = (memory.server(), Host::new());
+    let hello = host.hello();
+    let answers = host.talk(&mut server, &hello);
+    assert_eq!(answers[0].0, Kind::Capabilities as u8);
+    // Six trials through a queue for one, more events than the schedule holds at a time.
+    let mut bytes = host.begin(3, 6);
+    for k in 0..6 {
+        let events: Vec<_> = (0..5).map(|e| (10 * e, (e + k) as u16 % 8)).collect();
+        bytes.extend(host.stimulus(3, 100, &events));
+    }
+    let answers = host.talk(&mut server, &bytes);
+    assert_eq!(spikes_of(&answers).len(), 30);
+    let (kind, body) = answers.last().unwrap();
+    let Ok(Message::RunEnd(end)) = Message::decode(*kind, body) else { panic!() };
+    assert_eq!((end.run, end.trials), (3, 6));
+    assert!(end.execute_ns >= 30, "each event takes a poll, each poll a nanosecond");
+}
+
+#[test]
+fn spikes_beyond_the_record_are_counted() {
+    let mut memory = Small::new();
+    let (mut server, mut host) = (memory.server(), Host::new());
+    let mut bytes = host.hello();
+    bytes.extend(host.begin(1, 1));
+    bytes.extend(host.stimulus(1, 100, &[(1, 1); 8]));
+    bytes.extend(host.message(&Message::Ping(9)));
+    let answers = host.talk(&mut server, &bytes);
+    assert_eq!(spikes_of(&answers).len(), 6);
+    let health = host.message(&Message::Ping(9));
+    let answers = host.talk(&mut server, &health);
+    let Ok(Message::Health(health)) = Message::decode(answers[0].0, &answers[0].1) else {
+        panic!()
+    };
+    assert_eq!((health.token, health.trials, health.dropped_spikes), (9, 1, 2));
+}
+
+#[test]
+fn configuration_waits_for_the_run_before_it() {
+    let mut memory = Small::new();
+    let (mut server, mut host) = (memory.server(), Host::new());
+    let mut bytes = host.hello();
+    bytes.extend(host.begin(1, 1));
+    bytes.extend(host.stimulus(1, 100, &[(1, 1), (2, 2), (3, 3)]));
+    let head = RecordingHead { spikes: true, sample_period: 1, samples: 2 };
+    bytes.extend(host.message(&Message::Recording(head)));
+    let at_once = server.receive(&bytes);
+    assert!(at_once <= bytes.len());
+    assert_eq!(server.core().writes, 0);
+    let rest = bytes[at_once..].to_vec();
+    // The core asserts that no write comes while a trial is under way.
+    let answers = host.talk(&mut server, &rest);
+    assert_eq!((server.core().writes, answers.last().unwrap().0), (1, Kind::RunEnd as u8));
+}
+
+#[test]
+fn what_does_not_exist_is_refused_with_its_numbers() {
+    use RefusalCode::{BeyondBuffers, OutOfRange};
+    let weights = |row: u16, first: u16, code: i8| {
+        let mut bytes = [0; 64];
+        let mut body = Writer::new(&mut bytes);
+        WeightSpan::write(row, first, &[0, code], &mut body).unwrap();
+        (Kind::Weights, body.written().to_vec())
+    };
+    let codes = |parameter, first, code| {
+        let mut bytes = [0; 64];
+        let mut body = Writer::new(&mut bytes);
+        ParameterSpan::write(parameter, first, &[code], &mut body).unwrap();
+        (Kind::Parameters, body.written().to_vec())
+    };
+    let flags = |first| {
+        let mut bytes = [0; 64];
+        let mut body = Writer::new(&mut bytes);
+        FlagSpan::write(Flag::Spiking, first, &[true; 3], &mut body).unwrap();
+        (Kind::Flags, body.written().to_vec())
+    };
+    for ((kind, body), expected) in [
+        (weights(8, 0, 0), (OutOfRange, 8, 7)),
+        (weights(0, 7, 0), (OutOfRange, 8, 7)),
+        (weights(0, 0, 4), (OutOfRange, 4, 3)),
+        (codes(Parameter::TauMem, 0, 5), (OutOfRange, Parameter::TauMem as u32, 0)),
+        (codes(Parameter::Threshold, 8, 5), (OutOfRange, 8, 7)),
+        (codes(Parameter::Threshold, 0, 10), (OutOfRange, 10, 9)),
+        (flags(6), (OutOfRange, 8, 7)),
+    ] {
+        let mut memory = Small::new();
+        let (mut server, mut host) = (memory.server(), Host::new());
+        let hello = host.hello();
+        host.talk(&mut server, &hello);
+        let bytes = host.frame(kind as u8, &body);
+        assert_eq!(host.refusal(&mut server, &bytes), expected);
+    }
+    let stimuli: [(u32, &[(u32, u16)], (RefusalCode, u32, u32)); 4] = [
+        (1001, &[], (OutOfRange, 1001, 1000)),
+        (50, &[(1, 8)], (OutOfRange, 8, 7)),
+        (50, &[(50, 1)], (OutOfRange, 50, 49)),
+        (50, &[(1, 1); 11], (BeyondBuffers, 11, 10)),
+    ];
+    for (duration, events, expected) in stimuli {
+        let mut memory = Small::new();
+        let (mut server, mut host) = (memory.server(), Host::new());
+        let mut bytes = host.hello();
+        bytes.extend(host.begin(1, 1));
+        host.talk(&mut server, &bytes);
+        let bytes = host.stimulus(1, duration, events);
+        assert_eq!(host.refusal(&mut server, &bytes), expected);
+    }
+}
+
+#[test]
+fn what_does_not_belong_is_refused_once_and_hello_helps() {
+    use RefusalCode::{
+        BeyondBuffers, DamagedFrame, LostFrame, NoSession, OutOfPlace, UnknownMessage,
+        UnknownVersion,
+    };
+    let mut memory = Small::new();
+    let (mut server, mut host) = (memory.server(), Host::new());
+    let early = host.begin(1, 1);
+    assert_eq!(host.refusal(&mut server, &early), (NoSession, 0, 0));
+    let newer = Frame {
+        header: Header { version: 2, kind: 1, ..Header::default() },
+        body: &[2, 0, 0, 0, 0, 0, 1, 2, 3],
+    };
+    let mut line = [0; 64];
+    let n = newer.encode(&mut line).unwrap();
+    assert_eq!(host.refusal(&mut server, &line[..n]), (UnknownVersion, 2, 1));
+
+    type Bad = fn(&mut Host) -> Vec<u8>;
+    let bad: [(Bad, (RefusalCode, u32, u32)); 9] = [
+        (|host| host.frame(0x77, &[1]), (UnknownMessage, 0x77, 0)),
+        (|host| host.frame(Kind::RunBegin as u8, &[1]), (RefusalCode::Malformed, 1, 0)),
+        (|host| host.frame(Kind::RunEnd as u8, &[0; 16]), (OutOfPlace, 0, 0)),
+        (|host| host.stimulus(4, 9, &[]), (OutOfPlace, 4, 0)),
+        (
+            |host| {
+                let mut bytes = host.begin(6, 2);
+                bytes.extend(host.begin(7, 1));
+                bytes
+            },
+            (OutOfPlace, 7, 6),
+        ),
+        (
+            |host| {
+                let mut bytes = host.begin(6, 2);
+                bytes.extend(host.stimulus(5, 9, &[]));
+                bytes
+            },
+            (OutOfPlace, 5, 6),
+        ),
+        (
+            |host| {
+                host.sequence += 2;
+                host.begin(1, 1)
+            },
+            (LostFrame, 3, 1),
+        ),
+        (
+            |host| {
+                let mut bytes = host.begin(1, 1);
+                bytes[3] ^= 0x40;
+                bytes
+            },
+            (DamagedFrame, 3, 0),
+        ),
+        (
+            |host| {
+                let head = RecordingHead { spikes: true, sample_period: 1, samples: 5 };
+                let mut bytes = host.message(&Message::Recording(head));
+                bytes.extend(host.begin(1, 1));
+                bytes
+            },
+            (BeyondBuffers, 5, 4),
+        ),
+    ];
+    for (make, expected) in bad {
+        let hello = host.hello();
+        assert_eq!(host.talk(&mut server, &hello).len(), 1);
+        let mut bytes = make(&mut host);
+        // Whatever follows is passed over in silence.
+        bytes.extend(host.begin(1, 1));
+        bytes.extend(host.stimulus(1, 9, &[]));
+        assert_eq!(host.refusal(&mut server, &bytes), expected);
+        let ping = host.message(&Message::Ping(1));
+        assert_eq!(host.talk(&mut server, &ping)[0].0, Kind::Health as u8);
+    }
+}
+
+#[test]
+fn a_host_that_does_not_read_stops_the_server() {
+    let mut memory = Small::new();
+    let (mut server, mut host) = (memory.server(), Host::new());
+    let hello = host.hello();
+    host.talk(&mut server, &hello);
+    let mut bytes = Vec::new();
+    for run in 0..60 {
+        bytes.extend(host.begin(run, 1));
+        bytes.extend(host.stimulus(run, 100, &[(1, 1); 6]));
+    }
+    let mut taken = 0;
+    for now in 0..10_000 {
+        taken += server.receive(&bytes[taken..]);
+        server.poll(now);
+    }
+    assert!(taken < bytes.len(), "a server without room must leave bytes on the line");
+    let answers = host.talk(&mut server, &bytes[taken..]);
+    assert_eq!(spikes_of(&answers).len(), 360, "nothing is lost");
+}
+
+#[test]
+fn buffers_that_cannot_do_what_is_promised_are_named() {
+    let mut memory = Small::new();
+    let buffers = Buffers {
+        input: &mut memory.input,
+        output: &mut memory.output,
+        body: &mut memory.body,
+        events: &mut memory.events[..9],
+        trials: &mut memory.trials,
+        spikes: &mut memory.spikes,
+        samples: &mut memory.samples,
+    };
+    let error = Server::new(echo(), buffers).err().unwrap();
+    assert_eq!(error, BufferTooSmall { which: "events", needed: 10, got: 9 });
+}
