@@ -59,24 +59,21 @@ pub struct SessionOptions {
     /// How long the device may neither send nor take a byte while something is outstanding, in
     /// addition to the chip time of the run under way.
     pub silence: Duration,
-    /// Number that tells this session's answers from those of an earlier one. It should differ from
-    /// session to session; the default comes from the process and a counter.
-    pub session: u32,
+    /// Number that tells this session's answers from those of an earlier one, which may still be on
+    /// the line. `None`: one from the process's number and a counter.
+    pub session: Option<u32>,
     /// Where the time split comes from.
     pub clock: Clock,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
         Self {
             handshake: Duration::from_secs(3),
             hello_attempts: 3,
             silence: Duration::from_secs(10),
-            // 256 sessions of a process stay apart from each other and from the next process.
-            session: (std::process::id() << 12).wrapping_add(count << 4),
+            session: None,
             clock: Arc::new(move || start.elapsed().as_nanos() as u64),
         }
     }
@@ -84,7 +81,13 @@ impl Default for SessionOptions {
 
 impl std::fmt::Debug for SessionOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.settings().fmt(f)
+        let Self { handshake, hello_attempts, silence, session, clock: _ } = self;
+        f.debug_struct("SessionOptions")
+            .field("handshake", handshake)
+            .field("hello_attempts", hello_attempts)
+            .field("silence", silence)
+            .field("session", session)
+            .finish_non_exhaustive()
     }
 }
 
@@ -99,9 +102,18 @@ struct Settings {
 
 impl SessionOptions {
     fn settings(&self) -> Settings {
-        let Self { handshake, hello_attempts, silence, session, .. } = *self;
+        let Self { handshake, hello_attempts, silence, .. } = *self;
+        let session = self.session.unwrap_or_else(next_session);
         Settings { handshake, hello_attempts, silence, session }
     }
+}
+
+/// A session number that no other session of this process has, and hardly one of another.
+fn next_session() -> u32 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    // Sixteen attempts at a hello, 256 sessions, then the process.
+    (std::process::id() << 12).wrapping_add(count << 4)
 }
 
 /// An open chip behind a link. See the [module documentation](self).
@@ -265,12 +277,13 @@ impl Session {
     }
 
     fn send(&mut self, command: Command) -> Result<(), Error> {
-        match self.commands.as_ref().map(|commands| commands.send(command)) {
-            Some(Ok(())) => Ok(()),
+        let sent = self.commands.as_ref().is_some_and(|commands| commands.send(command).is_ok());
+        if sent {
+            return Ok(());
+        }
+        loop {
             // The task has ended: its last report says why.
-            _ => loop {
-                self.wait()?;
-            },
+            self.wait()?;
         }
     }
 }

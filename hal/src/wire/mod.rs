@@ -199,6 +199,7 @@
 //! | 8 | a frame arrived damaged | how: [`Damage`] | 0 |
 //! | 9 | a frame was lost | sequence number that came | the one expected |
 //! | 10 | the device failed | its own number of the fault | 0 |
+//! | 11 | in use by another client; sent instead of an answer to hello | 0 | 0 |
 //!
 //! A host reads a refusal whatever version its header names, so that two sides that share no
 //! version still understand why.
