@@ -423,7 +423,7 @@ impl<C: Core> State<'_, C> {
         if self.schedule.arriving().is_some_and(|open| open != trial) {
             return Verdict::Refuse(RefusalCode::OutOfPlace, 0, 0);
         }
-        let count = block.events.clone().count();
+        let count = block.events.count();
         let room = self.schedule.event_room();
         if count > room || self.schedule.trial_room() == 0 {
             if self.schedule.will_drain() {

@@ -313,7 +313,8 @@ fn what_does_not_exist_is_refused_with_its_numbers() {
         let bytes = host.frame(kind as u8, &body);
         assert_eq!(host.refusal(&mut server, &bytes), expected);
     }
-    let stimuli: [(u32, &[(u32, u16)], (RefusalCode, u32, u32)); 4] = [
+    type Case<'a> = (u32, &'a [(u32, u16)], (RefusalCode, u32, u32));
+    let stimuli: [Case<'_>; 4] = [
         (1001, &[], (OutOfRange, 1001, 1000)),
         (50, &[(1, 8)], (OutOfRange, 8, 7)),
         (50, &[(50, 1)], (OutOfRange, 50, 49)),

@@ -466,7 +466,8 @@ fn absurd_capabilities_are_refused() {
 #[test]
 fn a_device_that_breaks_the_protocol_ends_the_session() {
     let health = DeviceHealth::default();
-    let answers: [(Vec<u8>, fn(&Error) -> bool); 5] = [
+    type Case = (Vec<u8>, fn(&Error) -> bool);
+    let answers: [Case; 5] = [
         (raw(1, 0x7F, 1, &[]), |e| matches!(e, Error::Malformed { kind: 0x7F, .. })),
         (raw(1, 0xA0, 1, &[0, 0, 0, 0, 9]), |e| matches!(e, Error::Malformed { kind: 0xA0, .. })),
         (raw(1, 0xA0, 1, &[0; 4]), |e| matches!(e, Error::Protocol { .. })),
