@@ -30,7 +30,9 @@ fn latency(steps: usize, fires: f64) -> SpikeTrains {
             })
             .collect();
         for t in 0..steps {
-            (0..256_u16).filter(|id| times[usize::from(*id)] == Some(t)).for_each(|id| out.push(id));
+            (0..256_u16)
+                .filter(|id| times[usize::from(*id)] == Some(t))
+                .for_each(|id| out.push(id));
             out.end_step();
         }
     }
@@ -51,7 +53,8 @@ fn network(steps: usize, gain: f64) -> Network<f32> {
     let readout = hidden.readout(10);
     let mut network = Network::new(steps, 256, vec![hidden, readout], &[]).unwrap();
     for (layer, gain) in [gain, 0.7].into_iter().enumerate() {
-        draw(&mut network, layer, &Init::FanIn { mean: 1e-3, gain, one_minus_beta: true }, None, 3).unwrap();
+        draw(&mut network, layer, &Init::FanIn { mean: 1e-3, gain, one_minus_beta: true }, None, 3)
+            .unwrap();
     }
     network
 }
@@ -91,7 +94,13 @@ fn own(network: &Network<f32>, inputs: &SpikeTrains) -> Observation<f32> {
     }
 }
 
-fn train(c: &mut Criterion, name: &str, network: &Network<f32>, inputs: &SpikeTrains, inject: bool) {
+fn train(
+    c: &mut Criterion,
+    name: &str,
+    network: &Network<f32>,
+    inputs: &SpikeTrains,
+    inject: bool,
+) {
     rates(name, network, inputs);
     let observation = inject.then(|| own(network, inputs));
     let labels: Vec<u16> = (0..BATCH as u16).map(|k| k % 10).collect();
@@ -114,10 +123,13 @@ fn train(c: &mut Criterion, name: &str, network: &Network<f32>, inputs: &SpikeTr
             b.iter(|| {
                 pool.install(|| {
                     bptt.begin(network).unwrap();
-                    let chunk = Chunk { inputs, labels: &labels, first: 0, batch: BATCH, tie_break_key: 1 };
+                    let chunk =
+                        Chunk { inputs, labels: &labels, first: 0, batch: BATCH, tie_break_key: 1 };
                     bptt.accumulate(&chunk, observation.as_ref()).unwrap();
                     // The step goes to a copy, so that the firing rates stay what was printed.
-                    optimizer.step(&mut trained, bptt.finish().unwrap(), 1e-6, &[Some(0.2625), None]).unwrap();
+                    optimizer
+                        .step(&mut trained, bptt.finish().unwrap(), 1e-6, &[Some(0.2625), None])
+                        .unwrap();
                 });
             });
         });
@@ -141,7 +153,9 @@ fn adam(c: &mut Criterion) {
     let mut network = network(20, 0.7);
     let mut gradients = Gradients::zeros(&network);
     gradients.layers[0].weights.fill(1e-3);
-    for (name, rule) in [("adam", Rule::adam()), ("adamax", Rule::adamax()), ("smorms3", Rule::smorms3())] {
+    for (name, rule) in
+        [("adam", Rule::adam()), ("adamax", Rule::adamax()), ("smorms3", Rule::smorms3())]
+    {
         let mut optimizer = Optimizer::new(rule, &network).unwrap();
         c.bench_function(&format!("{name}/65436 weights"), |b| {
             b.iter(|| optimizer.step(&mut network, &gradients, 1e-9, &[]).unwrap());

@@ -54,9 +54,14 @@ impl<F: Real> Checkpoint<F> {
     pub fn of(network: &Network<F>, optimizer: Option<&Optimizer<F>>) -> Self {
         let mut checkpoint = Self::default();
         for (index, layer) in network.layers.iter().enumerate() {
-            let matrices = [("weights", Some(&layer.weights)), ("recurrent", layer.recurrent.as_ref())];
-            for (kind, matrix) in matrices.into_iter().filter_map(|(kind, m)| m.map(|m| (kind, m))) {
-                let tensor = Tensor { shape: matrix.shape().to_vec(), values: matrix.iter().copied().collect() };
+            let matrices =
+                [("weights", Some(&layer.weights)), ("recurrent", layer.recurrent.as_ref())];
+            for (kind, matrix) in matrices.into_iter().filter_map(|(kind, m)| m.map(|m| (kind, m)))
+            {
+                let tensor = Tensor {
+                    shape: matrix.shape().to_vec(),
+                    values: matrix.iter().copied().collect(),
+                };
                 checkpoint.tensors.insert(format!("layers.{index}.{kind}"), tensor);
             }
         }
@@ -74,23 +79,36 @@ impl<F: Real> Checkpoint<F> {
     ///
     /// # Errors
     /// A tensor or key that is missing or of another shape.
-    pub fn restore(&self, network: &mut Network<F>, optimizer: Option<&mut Optimizer<F>>) -> Result<()> {
+    pub fn restore(
+        &self,
+        network: &mut Network<F>,
+        optimizer: Option<&mut Optimizer<F>>,
+    ) -> Result<()> {
         let mut fresh = network.clone();
         for (index, layer) in fresh.layers.iter_mut().enumerate() {
-            let matrices = [("weights", Some(&mut layer.weights)), ("recurrent", layer.recurrent.as_mut())];
-            for (kind, matrix) in matrices.into_iter().filter_map(|(kind, m)| m.map(|m| (kind, m))) {
+            let matrices =
+                [("weights", Some(&mut layer.weights)), ("recurrent", layer.recurrent.as_mut())];
+            for (kind, matrix) in matrices.into_iter().filter_map(|(kind, m)| m.map(|m| (kind, m)))
+            {
                 let name = format!("layers.{index}.{kind}");
                 let tensor = self.tensors.get(&name).ok_or_else(|| problem(&name, "is missing"))?;
                 if tensor.shape != matrix.shape() {
-                    let text = format!("has shape {:?}, the network needs {:?}", tensor.shape, matrix.shape());
+                    let text = format!(
+                        "has shape {:?}, the network needs {:?}",
+                        tensor.shape,
+                        matrix.shape()
+                    );
                     return Err(problem(&name, text));
                 }
                 matrix.iter_mut().zip(&tensor.values).for_each(|(to, from)| *to = *from);
             }
         }
         if let Some(optimizer) = optimizer {
-            let text = self.metadata.get(STEPS_KEY).ok_or_else(|| problem(STEPS_KEY, "is missing"))?;
-            let steps = text.parse().map_err(|_| problem(STEPS_KEY, format!("`{text}` is not a number")))?;
+            let text =
+                self.metadata.get(STEPS_KEY).ok_or_else(|| problem(STEPS_KEY, "is missing"))?;
+            let steps = text
+                .parse()
+                .map_err(|_| problem(STEPS_KEY, format!("`{text}` is not a number")))?;
             optimizer.restore(steps, |name| self.tensors.get(name).map(|t| t.values.as_slice()))?;
         }
         *network = fresh;
@@ -111,7 +129,8 @@ impl<F: Real> Checkpoint<F> {
         }
         let mut views = Vec::with_capacity(bytes.len());
         for (name, shape, data) in &bytes {
-            let view = TensorView::new(dtype::<F>(), (*shape).clone(), data).map_err(|e| problem(name, e))?;
+            let view = TensorView::new(dtype::<F>(), (*shape).clone(), data)
+                .map_err(|e| problem(name, e))?;
             views.push((*name, view));
         }
         let metadata: HashMap<String, String> = self.metadata.clone().into_iter().collect();
@@ -131,7 +150,10 @@ impl<F: Real> Checkpoint<F> {
         }
         for (name, view) in file.tensors() {
             if view.dtype() != dtype::<F>() {
-                return Err(problem(&name, format!("holds {:?}, expected {}", view.dtype(), F::NAME)));
+                return Err(problem(
+                    &name,
+                    format!("holds {:?}, expected {}", view.dtype(), F::NAME),
+                ));
             }
             let values = view.data().chunks_exact(F::BYTES).filter_map(F::take).collect();
             checkpoint.tensors.insert(name, Tensor { shape: view.shape().to_vec(), values });
@@ -191,7 +213,9 @@ mod tests {
     fn every_bit_of_a_number_survives() {
         let values = vec![f32::NAN, -0.0, f32::MIN_POSITIVE / 2.0, f32::INFINITY, 0.1, f32::MAX];
         let mut checkpoint = Checkpoint::default();
-        checkpoint.tensors.insert("odd".into(), Tensor { shape: vec![2, 3], values: values.clone() });
+        checkpoint
+            .tensors
+            .insert("odd".into(), Tensor { shape: vec![2, 3], values: values.clone() });
         let read = Checkpoint::<f32>::from_bytes(&checkpoint.to_bytes().unwrap()).unwrap();
         let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&read.tensors["odd"].values), bits(&values));

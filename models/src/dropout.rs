@@ -26,10 +26,16 @@ impl DropoutMask {
     /// A rate outside [0, 1).
     pub fn draw<F: Real>(network: &Network<F>, rate: f64, rng: &mut ChaCha8Rng) -> Result<Self> {
         if !(0.0..1.0).contains(&rate) {
-            return Err(ModelError::Parameter { what: "dropout rate", got: rate, must: "it must lie in [0, 1)" });
+            return Err(ModelError::Parameter {
+                what: "dropout rate",
+                got: rate,
+                must: "it must lie in [0, 1)",
+            });
         }
         let hidden = network.layers.iter().filter(|layer| layer.spec.neuron.spikes());
-        let dropped = hidden.map(|l| (0..l.spec.units).map(|_| random::uniform(rng) < rate).collect()).collect();
+        let dropped = hidden
+            .map(|l| (0..l.spec.units).map(|_| random::uniform(rng) < rate).collect())
+            .collect();
         Ok(Self { dropped })
     }
 

@@ -69,7 +69,9 @@ pub enum ModelError {
         surrogate: &'static str,
     },
     /// The surrogate cannot be evaluated element by element by this method.
-    #[error("layer {layer}: surrogate `{surrogate}` needs {needs}, which this method does not have")]
+    #[error(
+        "layer {layer}: surrogate `{surrogate}` needs {needs}, which this method does not have"
+    )]
     UnsupportedSurrogate {
         /// Layer index.
         layer: usize,
@@ -89,7 +91,9 @@ pub enum ModelError {
         got: usize,
     },
     /// A label that is not a class.
-    #[error("label {label} of sample {sample}: the readout has {classes} classes, 0 to {classes} - 1")]
+    #[error(
+        "label {label} of sample {sample}: the readout has {classes} classes, 0 to {classes} - 1"
+    )]
     Label {
         /// Index in the chunk.
         sample: usize,
@@ -142,7 +146,9 @@ pub enum ModelError {
         got: usize,
     },
     /// A method needs observables that the chip does not give.
-    #[error("method `{method}` needs {missing}, which this chip does not record: choose another method or chip")]
+    #[error(
+        "method `{method}` needs {missing}, which this chip does not record: choose another method or chip"
+    )]
     Requirement {
         /// Name of the method.
         method: &'static str,
@@ -158,7 +164,9 @@ pub enum ModelError {
         problem: &'static str,
     },
     /// Optimizer state that does not belong to this network.
-    #[error("optimizer state `{name}`: expected {expected} values, got {got}: it belongs to another network")]
+    #[error(
+        "optimizer state `{name}`: expected {expected} values, got {got}: it belongs to another network"
+    )]
     OptimizerState {
         /// Tensor name.
         name: String,

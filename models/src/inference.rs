@@ -68,7 +68,8 @@ impl<F: Real> Inference<F> {
     pub fn new(network: &Network<F>, loss: Loss) -> Result<Self> {
         loss.check()?;
         let network = Compiled::new(network)?;
-        let outcomes = Outcomes { spikes: vec![Vec::new(); network.hidden()], ..Outcomes::default() };
+        let outcomes =
+            Outcomes { spikes: vec![Vec::new(); network.hidden()], ..Outcomes::default() };
         Ok(Self { network, loss, workers: Vec::new(), outcomes })
     }
 
@@ -113,7 +114,11 @@ impl<F: Real> Inference<F> {
         let samples = batch.inputs.samples();
         self.check(batch, samples)?;
         if sample >= samples {
-            return Err(ModelError::Input { what: "samples, as asked for", expected: sample + 1, got: samples });
+            return Err(ModelError::Input {
+                what: "samples, as asked for",
+                expected: sample + 1,
+                got: samples,
+            });
         }
         let mut trace = Trace::new(&self.network, true);
         forward(&self.network, &mut trace, batch.inputs, sample, batch.observation, false);
@@ -121,20 +126,21 @@ impl<F: Real> Inference<F> {
         let unpadded = |values: &[F], stride: usize, units: usize| {
             values.chunks_exact(stride).flat_map(|row| &row[..units]).copied().collect()
         };
-        let record = |(layer, trace): (&crate::engine::CompiledLayer<F>, &crate::engine::LayerTrace<F>)| {
-            let mut spikes = SpikeTrains::new(steps, layer.units);
-            for t in 0..steps {
-                if !layer.smooth() {
-                    trace.events(t).0.iter().for_each(|id| spikes.push(*id));
+        let record =
+            |(layer, trace): (&crate::engine::CompiledLayer<F>, &crate::engine::LayerTrace<F>)| {
+                let mut spikes = SpikeTrains::new(steps, layer.units);
+                for t in 0..steps {
+                    if !layer.smooth() {
+                        trace.events(t).0.iter().for_each(|id| spikes.push(*id));
+                    }
+                    spikes.end_step();
                 }
-                spikes.end_step();
-            }
-            LayerRecording {
-                membrane: unpadded(&trace.v, layer.stride, layer.units),
-                current: unpadded(&trace.currents, layer.stride, layer.units),
-                spikes,
-            }
-        };
+                LayerRecording {
+                    membrane: unpadded(&trace.v, layer.stride, layer.units),
+                    current: unpadded(&trace.currents, layer.stride, layer.units),
+                    spikes,
+                }
+            };
         Ok(self.network.layers.iter().zip(&trace.layers).map(record).collect())
     }
 
@@ -142,10 +148,16 @@ impl<F: Real> Inference<F> {
         check_inputs(&self.network, batch.inputs)?;
         if let Some(labels) = batch.labels {
             if labels.len() != samples {
-                return Err(ModelError::Input { what: "labels", expected: labels.len(), got: samples });
+                return Err(ModelError::Input {
+                    what: "labels",
+                    expected: labels.len(),
+                    got: samples,
+                });
             }
             let classes = self.network.classes();
-            if let Some((sample, &label)) = labels.iter().enumerate().find(|(_, l)| usize::from(**l) >= classes) {
+            if let Some((sample, &label)) =
+                labels.iter().enumerate().find(|(_, l)| usize::from(**l) >= classes)
+            {
                 return Err(ModelError::Label { sample, label, classes });
             }
         }
@@ -187,12 +199,17 @@ impl<F: Real> Worker<F> {
         forward(network, &mut self.trace, batch.inputs, sample, batch.observation, false);
         let top = network.layers.len() - 1;
         let layer = &network.layers[top];
-        let readout = Readout { membrane: &self.trace.layers[top].v, stride: layer.stride, classes: layer.units };
+        let readout = Readout {
+            membrane: &self.trace.layers[top].v,
+            stride: layer.stride,
+            classes: layer.units,
+        };
         let key = mix(batch.tie_break_key, (batch.first + sample) as u64);
         let label = batch.labels.map(|labels| labels[sample]);
         let result = loss.evaluate(readout, label, key, 1.0, &mut self.adjoint, &mut self.loss);
         self.results.push((result.value, result.predicted));
-        self.spikes.extend(self.trace.layers[..network.hidden()].iter().map(|layer| layer.total() as u32));
+        self.spikes
+            .extend(self.trace.layers[..network.hidden()].iter().map(|layer| layer.total() as u32));
     }
 }
 

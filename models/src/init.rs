@@ -175,13 +175,25 @@ pub fn draw<F: Real>(
     let spec = &target.spec;
     let Some(matrix) = &mut target.recurrent else {
         let connection = Connection { total: pre, share: |_| 1.0 };
-        return fill(&mut target.weights, spec, feed_forward, connection, random::stream(seed, 2 * layer as u64));
+        return fill(
+            &mut target.weights,
+            spec,
+            feed_forward,
+            connection,
+            random::stream(seed, 2 * layer as u64),
+        );
     };
     let total = pre + spec.units;
     let below = Connection { total, share: |f| f.feed_forward_share };
     fill(&mut target.weights, spec, feed_forward, below, random::stream(seed, 2 * layer as u64))?;
     let own = Connection { total, share: |f| 1.0 - f.feed_forward_share };
-    fill(matrix, spec, recurrent.unwrap_or(feed_forward), own, random::stream(seed, 2 * layer as u64 + 1))
+    fill(
+        matrix,
+        spec,
+        recurrent.unwrap_or(feed_forward),
+        own,
+        random::stream(seed, 2 * layer as u64 + 1),
+    )
 }
 
 fn fill<F: Real>(
@@ -206,8 +218,14 @@ fn fill<F: Real>(
             }
         });
     }
-    if let Some((_, got)) = moments.iter().find(|(mean, std)| !(mean.is_finite() && std.is_finite() && *std >= 0.0)) {
-        return Err(ModelError::Parameter { what: "init std", got: *got, must: "it must not be negative" });
+    if let Some((_, got)) =
+        moments.iter().find(|(mean, std)| !(mean.is_finite() && std.is_finite() && *std >= 0.0))
+    {
+        return Err(ModelError::Parameter {
+            what: "init std",
+            got: *got,
+            must: "it must not be negative",
+        });
     }
     for mut row in matrix.rows_mut() {
         for (weight, (mean, std)) in row.iter_mut().zip(&moments) {

@@ -113,11 +113,19 @@ impl PerUnit {
         }
     }
 
-    fn check(&self, what: &'static str, units: usize, must: &'static str, fine: fn(f64) -> bool) -> Result<()> {
+    fn check(
+        &self,
+        what: &'static str,
+        units: usize,
+        must: &'static str,
+        fine: fn(f64) -> bool,
+    ) -> Result<()> {
         let values = match self {
             Self::Uniform(value) => std::slice::from_ref(value),
             Self::Each(values) if values.len() == units => values.as_slice(),
-            Self::Each(values) => return Err(ModelError::PerUnit { what, got: values.len(), units }),
+            Self::Each(values) => {
+                return Err(ModelError::PerUnit { what, got: values.len(), units });
+            }
         };
         match values.iter().find(|value| !(value.is_finite() && fine(**value))) {
             Some(&got) => Err(ModelError::Parameter { what, got, must }),
@@ -252,14 +260,23 @@ impl LayerSpec {
         self.threshold.check("threshold", self.units, "it must be finite", any)?;
         self.leak.check("leak", self.units, "it must be finite", any)?;
         self.gain.check("gain", self.units, "it must be finite", any)?;
-        PerUnit::from(self.initial_membrane).check("initial_membrane", 1, "it must be finite", any)?;
+        PerUnit::from(self.initial_membrane).check(
+            "initial_membrane",
+            1,
+            "it must be finite",
+            any,
+        )?;
         self.surrogate.check()
     }
 
     /// Decay of the current over one step, `e^(−dt/τ_syn)`, 0 for kinds without current.
     #[must_use]
     pub fn alpha(&self, unit: usize) -> f64 {
-        if self.neuron.has_current() { libm::exp(-self.dt_us / self.tau_syn_us.at(unit)) } else { 0.0 }
+        if self.neuron.has_current() {
+            libm::exp(-self.dt_us / self.tau_syn_us.at(unit))
+        } else {
+            0.0
+        }
     }
 
     /// Decay of the membrane over one step, `e^(−dt/τ_mem)`.

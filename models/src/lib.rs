@@ -1,4 +1,104 @@
 //! Spiking networks, surrogate gradients and learning. No input or output, no clock, no chip.
+//!
+//! # Architecture
+//!
+//! ```text
+//! encode ─► SpikeTrains ─┐
+//!                        ├─► engine: one sample forward, then backward ─► 8 lanes ─► Gradients ─► Optimizer
+//! Observation (chip) ────┘      │ surrogate, loss, regularise                                       │
+//!                               └─ kernel: loops over units, AVX-512 / AVX2 / scalar       Network ◄┘
+//! ```
+//!
+//! | noun | module |
+//! |---|---|
+//! | [`SpikeTrains`]: spikes of a batch as sparse events | [`spike_train`], made by [`encode`] |
+//! | [`Network`] of [`Layer`]s; [`LayerSpec`] = neuron kind, constants, conventions | [`network`], [`layer`] |
+//! | [`Surrogate`]: what stands for the derivative of a spike | [`surrogate`] |
+//! | [`Observation`]: what a chip measured, in model units | [`observation`] |
+//! | [`method::Method`]: from batches to gradients; [`method::bptt::Bptt`] | [`method`] |
+//! | predictions, spike counts, recordings without gradients | [`inference`] |
+//! | loss on the readout, penalties on spikes and weights | [`loss`], [`regularise`] |
+//! | steps, schedules, first weights, dropout | [`optim`], [`init`], [`dropout`] |
+//! | weights to integer codes; state to bytes | [`quantise`], [`checkpoint`] |
+//!
+//! # Equations
+//!
+//! With `x` the spikes from below and `S` the own ones, `α = e^(−dt/τ_syn)`, `β = e^(−dt/τ_mem)`,
+//! for the states `t = 0 … T − 1` (state 0 is rest, the input of the last step is unused):
+//!
+//! ```text
+//! I[t+1] = α I[t] + W x[t] + R S[t]
+//! V[t+1] = β V[t] + c I − reset(S[t])        I of t + 1 (new) or t (old); c = 1 or 1 − β
+//! S[t]   = Θ(V[t] − θ),   ∂S/∂V := σ'(V − θ)
+//! ```
+//!
+//! Three published conventions that do not mix are constructors: [`LayerSpec::chip_grid`],
+//! [`LayerSpec::tutorial`], [`LayerSpec::stork`]. Backward pass and injection of measurements:
+//! [`method::bptt`].
+//!
+//! # Example
+//!
+//! A network learns which of two inputs fires first.
+//!
+//! ```
+//! use spikeloop_models::init::{Init, draw};
+//! use spikeloop_models::loss::Loss;
+//! use spikeloop_models::method::bptt::{Bptt, BpttConfig};
+//! use spikeloop_models::method::{Chunk, Method};
+//! use spikeloop_models::optim::{Optimizer, Rule};
+//! use spikeloop_models::{LayerSpec, Network, SpikeTrains};
+//!
+//! let hidden = LayerSpec::chip_grid(20);
+//! let readout = hidden.readout(2);
+//! let mut network = Network::<f32>::new(20, 2, vec![hidden, readout], &[])?;
+//! for layer in 0..2 {
+//!     draw(&mut network, layer, &Init::Normal { mean: 0.1, std: 0.5 }, None, 1)?;
+//! }
+//!
+//! let mut inputs = SpikeTrains::new(20, 2);
+//! for label in [0, 1] {
+//!     for step in 0..20 {
+//!         match step {
+//!             2 => inputs.push(label),
+//!             8 => inputs.push(1 - label),
+//!             _ => {}
+//!         }
+//!         inputs.end_step();
+//!     }
+//! }
+//!
+//! let config = BpttConfig {
+//!     loss: Loss::max_over_time(10.0),
+//!     regularisers: vec![],
+//!     sigma_at_measured_spikes: true,
+//! };
+//! let mut bptt = Bptt::new(&network, config)?;
+//! let mut optimizer = Optimizer::new(Rule::adam(), &network)?;
+//! let chunk = Chunk { inputs: &inputs, labels: &[0, 1], first: 0, batch: 2, tie_break_key: 7 };
+//! let mut predicted = vec![];
+//! for _ in 0..100 {
+//!     bptt.begin(&network)?;
+//!     // With a chip: `Some(&observation)`, what it measured for these samples.
+//!     predicted.clone_from(&bptt.accumulate(&chunk, None)?.predicted);
+//!     optimizer.step(&mut network, bptt.finish()?, 1e-2, &[])?;
+//! }
+//! assert_eq!(predicted, [0, 1]);
+//! # Ok::<(), spikeloop_models::ModelError>(())
+//! ```
+//!
+//! # Promises
+//!
+//! * **Deterministic.** The same bits for every number of threads, every cut of a batch into chunks
+//!   and every instruction set: loops are element-wise, sums have a fixed order, nothing is fused,
+//!   and `exp`, `ln`, `cos` come from `libm`.
+//! * **Honest gradients.** Own spikes and membranes injected give the bits of pure software; the
+//!   smooth forward's gradient equals central differences (1e-6 relative, `f64`) for every surrogate
+//!   with a primitive.
+//! * **Work proportional to spikes.** Weight rows are gathered and weight gradients scattered at
+//!   spikes; no array over time, batch and inputs exists.
+//!
+//! **Not supported**: convolutions, delays, trainable time constants, the batch-normalised
+//! SuperSpike in training.
 
 pub mod checkpoint;
 pub mod dropout;

@@ -18,6 +18,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ModelError, Result};
+use crate::kernel::dynamics::{maxima, rows_above};
 use crate::random::{COUNTER_NORMAL_BOUND, counter_normal, mix};
 use crate::real::Real;
 
@@ -83,7 +84,11 @@ impl Loss {
         | Self::LastStep { scale }
         | Self::EveryStep { scale }) = self;
         if !(scale.is_finite() && scale > 0.0) {
-            return Err(ModelError::Parameter { what: "loss.scale", got: scale, must: "it must be positive" });
+            return Err(ModelError::Parameter {
+                what: "loss.scale",
+                got: scale,
+                must: "it must be positive",
+            });
         }
         if let Self::MaxOverTime { tie_noise, .. } = self
             && !(tie_noise.is_finite() && tie_noise >= 0.0)
@@ -120,10 +125,12 @@ pub struct LossScratch {
 #[derive(Clone, Debug, Default)]
 struct MaximumScratch {
     steps: Vec<usize>,
-    floors: Vec<f64>,
     noisy: Vec<f64>,
-    near: Vec<(usize, usize)>,
+    near: Vec<usize>,
 }
+
+/// Readouts up to this width find their maxima without allocation.
+const FLOORS: usize = 256;
 
 /// Readout of one sample: membranes `[state, unit]` in rows of `stride`, of which the first
 /// `classes` count.
@@ -140,6 +147,10 @@ pub struct Readout<'a, F> {
 impl<F: Real> Readout<'_, F> {
     fn rows(&self) -> impl ExactSizeIterator<Item = &[F]> {
         self.membrane.chunks_exact(self.stride).map(|row| &row[..self.classes])
+    }
+
+    fn row(&self, t: usize) -> &[F] {
+        &self.membrane[t * self.stride..][..self.classes]
     }
 
     fn states(&self) -> usize {
@@ -204,13 +215,19 @@ impl Loss {
             }
             Self::SumOverTime { .. } => {
                 for t in 0..=end {
-                    adjoint[row(t)].iter_mut().zip(logits.iter()).for_each(|(a, s)| *a = F::of(factor * s));
+                    adjoint[row(t)]
+                        .iter_mut()
+                        .zip(logits.iter())
+                        .for_each(|(a, s)| *a = F::of(factor * s));
                 }
                 end
             }
             _ => {
                 adjoint.fill(F::zero());
-                adjoint[row(end)].iter_mut().zip(logits.iter()).for_each(|(a, s)| *a = F::of(factor * s));
+                adjoint[row(end)]
+                    .iter_mut()
+                    .zip(logits.iter())
+                    .for_each(|(a, s)| *a = F::of(factor * s));
                 end
             }
         };
@@ -269,42 +286,47 @@ fn largest(logits: &[f64]) -> u16 {
 /// State of the maximum of each class. The noise is bounded, so only states within twice its bound
 /// of the maximum can win: it is drawn for those alone, and the result is that of drawing it for
 /// all.
-fn latest_maxima<F: Real>(readout: &Readout<'_, F>, key: u64, tie_noise: f64, scratch: &mut MaximumScratch) {
-    let MaximumScratch { steps, floors, noisy, near } = scratch;
+fn latest_maxima<F: Real>(
+    readout: &Readout<'_, F>,
+    key: u64,
+    tie_noise: f64,
+    scratch: &mut MaximumScratch,
+) {
+    let MaximumScratch { steps, noisy, near } = scratch;
+    let (classes, stride) = (readout.classes, readout.stride);
     steps.clear();
-    steps.resize(readout.classes, 0);
-    floors.clear();
-    floors.resize(readout.classes, f64::NEG_INFINITY);
-    for (t, row) in readout.rows().enumerate() {
-        for ((value, floor), step) in row.iter().zip(floors.iter_mut()).zip(steps.iter_mut()) {
-            if value.wide() > *floor {
-                (*floor, *step) = (value.wide(), t);
-            }
-        }
-    }
-    if tie_noise == 0.0 {
-        return;
-    }
-    let margin = 2.0 * COUNTER_NORMAL_BOUND * tie_noise;
-    floors.iter_mut().for_each(|floor| *floor -= margin);
+    steps.resize(classes, 0);
+    // Columns beyond the classes are padding: nothing is above an infinite floor.
+    let mut floors = [F::neg_infinity(); FLOORS];
+    let mut many = Vec::new();
+    let floors = if stride <= FLOORS {
+        &mut floors[..stride]
+    } else {
+        many.resize(stride, F::neg_infinity());
+        &mut many[..]
+    };
+    maxima(floors, readout.membrane);
+    let margin = F::of(2.0 * COUNTER_NORMAL_BOUND * tie_noise);
+    floors[..classes].iter_mut().for_each(|floor| *floor -= margin);
+    floors[classes..].fill(F::infinity());
     near.clear();
-    for (t, row) in readout.rows().enumerate() {
-        for (k, (value, floor)) in row.iter().zip(floors.iter()).enumerate() {
-            if value.wide() >= *floor {
-                near.push((t, k));
-            }
-        }
-    }
-    if near.len() == readout.classes {
-        return;
-    }
+    rows_above(readout.membrane, floors, near);
     noisy.clear();
-    noisy.resize(readout.classes, f64::NEG_INFINITY);
-    for &(t, k) in near.iter() {
-        let hash = mix(mix(key, t as u64), k as u64);
-        let value = readout.membrane[t * readout.stride + k].wide() + tie_noise * counter_normal(hash);
-        if value > noisy[k] {
-            (noisy[k], steps[k]) = (value, t);
+    noisy.resize(classes, f64::NEG_INFINITY);
+    for &t in near.iter() {
+        for (k, (value, floor)) in readout.row(t).iter().zip(floors.iter()).enumerate() {
+            if *value < *floor {
+                continue;
+            }
+            let noise = if tie_noise > 0.0 {
+                counter_normal(mix(mix(key, t as u64), k as u64))
+            } else {
+                0.0
+            };
+            let value = value.wide() + tie_noise * noise;
+            if value > noisy[k] {
+                (noisy[k], steps[k]) = (value, t);
+            }
         }
     }
 }

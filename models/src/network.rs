@@ -23,7 +23,12 @@ impl<F: Real> Network<F> {
     ///
     /// # Errors
     /// As [`Network::check`].
-    pub fn new(steps: usize, inputs: usize, specs: Vec<LayerSpec>, recurrent: &[bool]) -> Result<Self> {
+    pub fn new(
+        steps: usize,
+        inputs: usize,
+        specs: Vec<LayerSpec>,
+        recurrent: &[bool],
+    ) -> Result<Self> {
         let mut pre = inputs;
         let mut layers = Vec::with_capacity(specs.len());
         for (index, spec) in specs.into_iter().enumerate() {
@@ -50,7 +55,10 @@ impl<F: Real> Network<F> {
     /// Number of trainable weights.
     #[must_use]
     pub fn parameters(&self) -> usize {
-        self.layers.iter().map(|l| l.weights.len() + l.recurrent.as_ref().map_or(0, Array2::len)).sum()
+        self.layers
+            .iter()
+            .map(|l| l.weights.len() + l.recurrent.as_ref().map_or(0, Array2::len))
+            .sum()
     }
 
     /// Checks sizes, parameters and that the chain fits together.
@@ -60,7 +68,11 @@ impl<F: Real> Network<F> {
     pub fn check(&self) -> Result<()> {
         let max = usize::from(u16::MAX);
         if self.steps == 0 || self.steps > 1 << 20 {
-            return Err(ModelError::Size { what: "steps of the network", got: self.steps, max: 1 << 20 });
+            return Err(ModelError::Size {
+                what: "steps of the network",
+                got: self.steps,
+                max: 1 << 20,
+            });
         }
         if self.inputs == 0 || self.inputs > max {
             return Err(ModelError::Size { what: "inputs of the network", got: self.inputs, max });
@@ -90,7 +102,10 @@ fn check_place<F>(layer: &Layer<F>, index: usize, top: usize) -> Result<()> {
     } else if layer.recurrent.is_some() && !spec.neuron.spikes() {
         "has recurrent weights, but does not spike: remove them"
     } else {
-        if spec.neuron.spikes() && spec.forward == Forward::Smooth && !spec.surrogate.has_primitive() {
+        if spec.neuron.spikes()
+            && spec.forward == Forward::Smooth
+            && !spec.surrogate.has_primitive()
+        {
             return Err(ModelError::NoPrimitive { layer: index, surrogate: spec.surrogate.name() });
         }
         return Ok(());
@@ -98,10 +113,20 @@ fn check_place<F>(layer: &Layer<F>, index: usize, top: usize) -> Result<()> {
     Err(ModelError::Architecture { layer: index, problem })
 }
 
-fn check_shape<F>(what: &'static str, layer: usize, expected: [usize; 2], got: &Array2<F>) -> Result<()> {
+fn check_shape<F>(
+    what: &'static str,
+    layer: usize,
+    expected: [usize; 2],
+    got: &Array2<F>,
+) -> Result<()> {
     if got.shape() == expected {
         Ok(())
     } else {
-        Err(ModelError::Shape { what, layer, expected: expected.to_vec(), got: got.shape().to_vec() })
+        Err(ModelError::Shape {
+            what,
+            layer,
+            expected: expected.to_vec(),
+            got: got.shape().to_vec(),
+        })
     }
 }

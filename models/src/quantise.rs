@@ -52,11 +52,19 @@ impl Quantiser {
     pub fn check(&self) -> Result<()> {
         let (Scale::Fixed { scale: number } | Scale::MaxAbs { limit: number }) = self.scale;
         if !(number.is_finite() && number > 0.0) {
-            return Err(ModelError::Parameter { what: "weight scale", got: number, must: "it must be positive" });
+            return Err(ModelError::Parameter {
+                what: "weight scale",
+                got: number,
+                must: "it must be positive",
+            });
         }
         if self.max_code < 1 {
             let got = f64::from(self.max_code);
-            return Err(ModelError::Parameter { what: "largest weight code", got, must: "it must be positive" });
+            return Err(ModelError::Parameter {
+                what: "largest weight code",
+                got,
+                must: "it must be positive",
+            });
         }
         Ok(())
     }

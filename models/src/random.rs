@@ -74,8 +74,9 @@ mod tests {
         let mut rng = stream(1, 1);
         let count = 100_000;
         for counter in [false, true] {
-            let draws: Vec<f64> =
-                (0..count).map(|k| if counter { counter_normal(k) } else { normal(&mut rng) }).collect();
+            let draws: Vec<f64> = (0..count)
+                .map(|k| if counter { counter_normal(k) } else { normal(&mut rng) })
+                .collect();
             let mean = draws.iter().sum::<f64>() / count as f64;
             let variance = draws.iter().map(|x| x * x).sum::<f64>() / count as f64;
             // Three standard errors: 3/√n and 3√(2/n).

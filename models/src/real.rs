@@ -6,7 +6,16 @@ use std::ops::{AddAssign, MulAssign, SubAssign};
 /// A floating-point number. The transcendental functions go through `libm`, not through the
 /// system's mathematics library, so that a training gives the same bits on every machine.
 pub trait Real:
-    num_traits::Float + AddAssign + SubAssign + MulAssign + Default + Debug + Display + Send + Sync + 'static
+    num_traits::Float
+    + AddAssign
+    + SubAssign
+    + MulAssign
+    + Default
+    + Debug
+    + Display
+    + Send
+    + Sync
+    + 'static
 {
     /// Name of the type, as in a checkpoint: `F32` or `F64`.
     const NAME: &'static str;

@@ -132,14 +132,20 @@ impl Regulariser {
     ///
     /// `counts` are the spikes of the sample, `batch` is B, `batch_counts` are `Σ_b n` where
     /// [`Regulariser::needs_whole_batch`].
-    pub fn on_counts(self, counts: &[f64], batch: usize, batch_counts: Option<&[f64]>, adjoint: &mut [f64]) -> f64 {
+    pub fn on_counts(
+        self,
+        counts: &[f64],
+        batch: usize,
+        batch_counts: Option<&[f64]>,
+        adjoint: &mut [f64],
+    ) -> f64 {
         let units = counts.len() as f64;
         let (b, mean) = (batch as f64, 1.0 / (batch as f64 * units));
         let total: f64 = counts.iter().sum();
         match self {
-            Self::SpikeCountSquared { strength } => each(counts, adjoint, |n| {
-                (strength * mean * n * n, 2.0 * strength * mean * n)
-            }),
+            Self::SpikeCountSquared { strength } => {
+                each(counts, adjoint, |n| (strength * mean * n * n, 2.0 * strength * mean * n))
+            }
             Self::SpikeCountMean { strength } => {
                 each(counts, adjoint, |n| (strength * mean * n, strength * mean))
             }

@@ -217,7 +217,10 @@ macro_rules! with_derivative {
                 $body
             }
             s::Surrogate::Arctan { alpha } => {
-                let $d = s::Lorentz { k: of(std::f64::consts::FRAC_PI_2 * alpha), height: of(alpha / 2.0) };
+                let $d = s::Lorentz {
+                    k: of(std::f64::consts::FRAC_PI_2 * alpha),
+                    height: of(alpha / 2.0),
+                };
                 $body
             }
             s::Surrogate::Gauss { k } => {
@@ -225,7 +228,10 @@ macro_rules! with_derivative {
                 $body
             }
             s::Surrogate::Circ { alpha } => {
-                let $d = s::Circle { alpha2: of(alpha * alpha), height: of(alpha * alpha * alpha / 2.0) };
+                let $d = s::Circle {
+                    alpha2: of(alpha * alpha),
+                    height: of(alpha * alpha * alpha / 2.0),
+                };
                 $body
             }
             s::Surrogate::Exponential { p0, delta_u } => {
@@ -258,7 +264,13 @@ impl Surrogate {
         // ∫ max(0, 1 − β|x|) = x − βx|x|/2 inside the support, ±1/(2β) outside.
         let tent = |beta: f64| {
             let edge = of(1.0 / beta);
-            let y = if x > edge { edge } else if x < -edge { -edge } else { x };
+            let y = if x > edge {
+                edge
+            } else if x < -edge {
+                -edge
+            } else {
+                x
+            };
             y - of(beta / 2.0) * y * y.abs()
         };
         let logistic = |beta: f64| {
@@ -330,7 +342,9 @@ impl Surrogate {
             Self::SuperSpike { beta } => 2.0 / beta,
             Self::SuperSpikeAsymptotic { .. } => 2.0,
             Self::SuperSpikeRescaled { beta } => 2.0 * (beta + 1.0) * (beta + 1.0) / beta,
-            Self::SuperSpikeClamped { .. } | Self::Exponential { .. } | Self::Spike => f64::INFINITY,
+            Self::SuperSpikeClamped { .. } | Self::Exponential { .. } | Self::Spike => {
+                f64::INFINITY
+            }
             Self::SuperSpikeNormalised { .. } => return None,
             Self::Sigmoid { .. } | Self::PlainSigmoid | Self::Boxcar | Self::Arctan { .. } => 1.0,
             Self::Triangle { beta } => 1.0 / beta,

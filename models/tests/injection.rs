@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
-use spikeloop_models::init::{Init, draw};
 use spikeloop_models::inference::{Batch, Inference};
+use spikeloop_models::init::{Init, draw};
 use spikeloop_models::layer::{Current, LayerSpec, Reset};
 use spikeloop_models::loss::Loss;
 use spikeloop_models::method::bptt::{Bptt, BpttConfig};
@@ -27,7 +27,14 @@ fn trains(samples: usize, steps: usize, units: usize, density: f64, seed: u64) -
     out
 }
 
-fn network<F: Real>(steps: usize, inputs: usize, hidden: LayerSpec, classes: usize, loops: bool, seed: u64) -> Network<F> {
+fn network<F: Real>(
+    steps: usize,
+    inputs: usize,
+    hidden: LayerSpec,
+    classes: usize,
+    loops: bool,
+    seed: u64,
+) -> Network<F> {
     let readout = hidden.readout(classes);
     let gain = if hidden.current == Current::New { 1.5 } else { 4.0 };
     let mut network = Network::new(steps, inputs, vec![hidden, readout], &[loops]).unwrap();
@@ -57,7 +64,11 @@ fn gradient<F: Real>(
 }
 
 /// What the software model did, as if it had been measured.
-fn own<F: Real>(network: &Network<F>, inputs: &SpikeTrains, membranes: [bool; 2]) -> Observation<F> {
+fn own<F: Real>(
+    network: &Network<F>,
+    inputs: &SpikeTrains,
+    membranes: [bool; 2],
+) -> Observation<F> {
     let inference = Inference::new(network, Loss::max_over_time(10.0)).unwrap();
     let batch = Batch { inputs, labels: None, first: 0, tie_break_key: 1, observation: None };
     let mut spikes = SpikeTrains::new(network.steps, network.layers[0].spec.units);
@@ -87,7 +98,13 @@ fn own_measurements_give_the_bits_of_software() {
     for (name, spec) in [
         ("chip grid", LayerSpec::chip_grid(37)),
         ("tutorial", LayerSpec::tutorial(37)),
-        ("stork", LayerSpec { input_scale: spikeloop_models::layer::InputScale::One, ..LayerSpec::stork(37) }),
+        (
+            "stork",
+            LayerSpec {
+                input_scale: spikeloop_models::layer::InputScale::One,
+                ..LayerSpec::stork(37)
+            },
+        ),
     ] {
         for loops in [false, true] {
             let network = network::<f32>(20, 30, spec.clone(), 4, loops, 5);
@@ -96,7 +113,8 @@ fn own_measurements_give_the_bits_of_software() {
             for membranes in [[true, true], [true, false]] {
                 let observation = own(&network, &inputs, membranes);
                 let before = observation.clone();
-                let injected = gradient(&network, &inputs, &labels, Some(&observation), config(true));
+                let injected =
+                    gradient(&network, &inputs, &labels, Some(&observation), config(true));
                 assert_eq!(software, injected, "{name}, loops {loops}, membranes {membranes:?}");
                 assert_eq!(before, observation, "measurements are not modified");
             }
@@ -119,7 +137,11 @@ struct Dense<'a> {
 }
 
 impl Dense<'_> {
-    fn membrane_to_current(&self, layer: usize, dv: &dyn Fn(usize, &[Vec<f64>]) -> Vec<f64>) -> Vec<Vec<f64>> {
+    fn membrane_to_current(
+        &self,
+        layer: usize,
+        dv: impl Fn(usize, &[Vec<f64>]) -> Vec<f64>,
+    ) -> Vec<Vec<f64>> {
         let spec = &self.network.layers[layer].spec;
         let (steps, units) = (self.network.steps, spec.units);
         let mut di = vec![vec![0.0; units]; steps + 1];
@@ -148,20 +170,23 @@ impl Dense<'_> {
 
     fn gradients(&self) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
         let (steps, layers) = (self.network.steps, &self.network.layers);
-        let dj = self.membrane_to_current(1, &|t, _| self.o[t].clone());
+        let dj = self.membrane_to_current(1, |t, _| self.o[t].clone());
         let hidden = &layers[0];
         let sigma = |t: usize, u: usize| {
             let x: f64 = self.v[t][u] - 1.0;
             1.0 / (50.0 * x.abs() + 1.0).powi(2)
         };
-        let di = self.membrane_to_current(0, &|t, di| {
+        let di = self.membrane_to_current(0, |t, di| {
             (0..hidden.spec.units)
                 .map(|u| {
-                    let above: f64 = dj[t + 1].iter().enumerate().map(|(k, d)| d * layers[1].weights[[u, k]]).sum();
-                    let own: f64 = hidden
-                        .recurrent
-                        .as_ref()
-                        .map_or(0.0, |r| di[t + 1].iter().enumerate().map(|(k, d)| d * r[[u, k]]).sum());
+                    let above: f64 = dj[t + 1]
+                        .iter()
+                        .enumerate()
+                        .map(|(k, d)| d * layers[1].weights[[u, k]])
+                        .sum();
+                    let own: f64 = hidden.recurrent.as_ref().map_or(0.0, |r| {
+                        di[t + 1].iter().enumerate().map(|(k, d)| d * r[[u, k]]).sum()
+                    });
                     sigma(t, u) * (above + own)
                 })
                 .collect()
@@ -257,10 +282,15 @@ fn measured_spikes_alone_take_the_slope_at_the_threshold() {
     // The model's own membranes with the threshold wherever a spike was.
     let mut with = own(&network, &inputs, [true, true]);
     let units = 37;
-    let LayerObservation { spikes: Some(spikes), membrane: Some(v) } = &mut with.layers[0] else { unreachable!() };
+    let LayerObservation { spikes: Some(spikes), membrane: Some(v) } = &mut with.layers[0] else {
+        unreachable!()
+    };
     for sample in 0..6 {
         for t in 0..20 {
-            spikes.at(sample, t).iter().for_each(|id| v[(sample * 20 + t) * units + usize::from(*id)] = 1.0);
+            spikes
+                .at(sample, t)
+                .iter()
+                .for_each(|id| v[(sample * 20 + t) * units + usize::from(*id)] = 1.0);
         }
     }
     let expected = gradient(&network, &inputs, &labels, Some(&with), config(true));

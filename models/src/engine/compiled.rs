@@ -38,7 +38,9 @@ impl<F: Real> CompiledLayer<F> {
         let (units, stride) = (spec.units, padded(spec.units));
         let fill = |value: &dyn Fn(usize) -> f64, padding: f64| {
             let mut out = Aligned::zeros(stride);
-            out.iter_mut().enumerate().for_each(|(u, x)| *x = F::of(if u < units { value(u) } else { padding }));
+            out.iter_mut()
+                .enumerate()
+                .for_each(|(u, x)| *x = F::of(if u < units { value(u) } else { padding }));
             out
         };
         Self {
@@ -117,7 +119,12 @@ impl<F: Real> Compiled<F> {
         let expected = shape(self.steps, self.inputs, self.layers.len());
         let got = shape(network.steps, network.inputs, network.layers.len());
         if expected != got {
-            return Err(ModelError::Shape { what: "steps, inputs and layers of the network", layer: 0, expected, got });
+            return Err(ModelError::Shape {
+                what: "steps, inputs and layers of the network",
+                layer: 0,
+                expected,
+                got,
+            });
         }
         for (index, (compiled, layer)) in self.layers.iter_mut().zip(&network.layers).enumerate() {
             if compiled.units != layer.spec.units {

@@ -64,7 +64,10 @@ impl<F: Real> LayerTrace<F> {
         if self.values.is_empty() {
             self.ids.iter().for_each(|id| counts[usize::from(*id)] += 1.0);
         } else {
-            self.ids.iter().zip(&self.values).for_each(|(id, s)| counts[usize::from(*id)] += s.wide());
+            self.ids
+                .iter()
+                .zip(&self.values)
+                .for_each(|(id, s)| counts[usize::from(*id)] += s.wide());
         }
     }
 }
@@ -77,7 +80,13 @@ pub(crate) struct Trace<F> {
 
 impl<F: Real> Trace<F> {
     pub(crate) fn new(network: &Compiled<F>, record: bool) -> Self {
-        Self { layers: network.layers.iter().map(|layer| LayerTrace::new(layer, network.steps, record)).collect() }
+        Self {
+            layers: network
+                .layers
+                .iter()
+                .map(|layer| LayerTrace::new(layer, network.steps, record))
+                .collect(),
+        }
     }
 }
 
@@ -116,7 +125,8 @@ pub(crate) fn forward<F: Real>(
     for index in 0..network.layers.len() {
         let (below, rest) = trace.layers.split_at_mut(index);
         let Some(own) = rest.first_mut() else { return };
-        let source = below.last().map_or(Source::Trains(inputs, sample), |layer| Source::Layer(layer));
+        let source =
+            below.last().map_or(Source::Trains(inputs, sample), |layer| Source::Layer(layer));
         let layer = &network.layers[index];
         let measured = observation.and_then(|o| o.layers.get(index));
         own.offsets.clear();
@@ -197,7 +207,12 @@ fn simulate<F: Real>(
 }
 
 /// `I[t+1] = α I[t] + W x[t] + R S[t]`.
-fn integrate<F: Real>(layer: &CompiledLayer<F>, own: &mut LayerTrace<F>, source: Source<'_, F>, t: usize) {
+fn integrate<F: Real>(
+    layer: &CompiledLayer<F>,
+    own: &mut LayerTrace<F>,
+    source: Source<'_, F>,
+    t: usize,
+) {
     decay(&mut own.i, &layer.alpha);
     let (ids, values) = source.at(t);
     add_rows(&mut own.i, &layer.weights, ids, values);
@@ -251,17 +266,24 @@ fn reset<F: Real>(layer: &CompiledLayer<F>, own: &mut LayerTrace<F>, t: usize) {
 }
 
 /// Appends what the layer sends at state `t`.
-fn send<F: Real>(layer: &CompiledLayer<F>, own: &mut LayerTrace<F>, t: usize, measured: Option<(&SpikeTrains, usize)>) {
+fn send<F: Real>(
+    layer: &CompiledLayer<F>,
+    own: &mut LayerTrace<F>,
+    t: usize,
+    measured: Option<(&SpikeTrains, usize)>,
+) {
     if layer.spikes() {
         let v = &own.v[t * layer.stride..(t + 1) * layer.stride];
         match measured {
             Some((spikes, sample)) => own.ids.extend_from_slice(spikes.at(sample, t)),
             None if layer.smooth() => {
-                for unit in 0..layer.units {
-                    let x = v[unit] - layer.threshold[unit];
+                for (unit, (v, threshold)) in
+                    v.iter().zip(layer.threshold.iter()).take(layer.units).enumerate()
+                {
                     own.ids.push(unit as u16);
                     // `Network::check` admits a smooth forward only with a primitive.
-                    own.values.push(layer.surrogate().primitive(x).unwrap_or_default());
+                    own.values
+                        .push(layer.surrogate().primitive(*v - *threshold).unwrap_or_default());
                 }
             }
             None => {

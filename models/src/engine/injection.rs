@@ -27,11 +27,21 @@ pub(crate) fn check_observation<F: Real>(
 ) -> Result<()> {
     let (expected, got) = (network.layers.len(), observation.layers.len());
     if expected != got {
-        return Err(ModelError::Observation { layer: got, problem: "one entry per layer is needed", expected, got });
+        return Err(ModelError::Observation {
+            layer: got,
+            problem: "one entry per layer is needed",
+            expected,
+            got,
+        });
     }
-    for (layer, (compiled, measured)) in network.layers.iter().zip(&observation.layers).enumerate() {
+    for (layer, (compiled, measured)) in network.layers.iter().zip(&observation.layers).enumerate()
+    {
         let check = |problem, expected, got| {
-            if expected == got { Ok(()) } else { Err(ModelError::Observation { layer, problem, expected, got }) }
+            if expected == got {
+                Ok(())
+            } else {
+                Err(ModelError::Observation { layer, problem, expected, got })
+            }
         };
         if let Some(spikes) = &measured.spikes {
             if !compiled.spikes() {
@@ -51,7 +61,11 @@ pub(crate) fn check_observation<F: Real>(
             }
         }
         if let Some(membrane) = &measured.membrane {
-            check("values of the measured membrane", samples * network.steps * compiled.units, membrane.len())?;
+            check(
+                "values of the measured membrane",
+                samples * network.steps * compiled.units,
+                membrane.len(),
+            )?;
             if compiled.spikes() && measured.spikes.is_none() {
                 return Err(ModelError::Architecture {
                     layer,

@@ -37,7 +37,9 @@ fn fluctuation_driven_moments() {
     let off = Fluctuation { mu_u: 0.5, ..target };
     let (mean, _) = fluctuation_driven(&spec, 0, &off, 20, 20, 1.0).unwrap();
     assert!((mean - 0.5 / (20.0 * 5.0 * 5.5167 * 0.002)).abs() < 1e-4, "{mean}");
-    assert!(fluctuation_driven(&spec, 0, &Fluctuation { rate_hz: 0.0, ..target }, 20, 20, 1.0).is_err());
+    assert!(
+        fluctuation_driven(&spec, 0, &Fluctuation { rate_hz: 0.0, ..target }, 20, 20, 1.0).is_err()
+    );
     let impossible = Fluctuation { mu_u: 0.999, xi: 10.0, ..target };
     assert!(fluctuation_driven(&spec, 0, &impossible, 20, 20, 1.0).is_err());
 }
@@ -60,7 +62,8 @@ fn a_driven_membrane_has_the_asked_for_spread() {
         inputs.end_step();
     }
     let inference =
-        crate::inference::Inference::new(&network, crate::loss::Loss::LastStep { scale: 1.0 }).unwrap();
+        crate::inference::Inference::new(&network, crate::loss::Loss::LastStep { scale: 1.0 })
+            .unwrap();
     let batch = crate::inference::Batch {
         inputs: &inputs,
         labels: None,
@@ -90,9 +93,11 @@ fn golden_weights() {
     for layer in 0..2 {
         draw(&mut network, layer, &init, None, 42).unwrap();
     }
-    let bits: Vec<u32> = network.layers.iter().flat_map(|l| l.weights.iter().take(4)).map(|w| w.to_bits()).collect();
+    let bits: Vec<u32> =
+        network.layers.iter().flat_map(|l| l.weights.iter().take(4)).map(|w| w.to_bits()).collect();
     insta::assert_debug_snapshot!(bits);
-    let mean = network.layers[0].weights.iter().sum::<f32>() / network.layers[0].weights.len() as f32;
+    let mean =
+        network.layers[0].weights.iter().sum::<f32>() / network.layers[0].weights.len() as f32;
     assert!((mean - 1e-3).abs() < 3.0 * 0.0108 / 250.0, "{mean}");
 }
 

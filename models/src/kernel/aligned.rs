@@ -52,8 +52,12 @@ impl<F> DerefMut for Aligned<F> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut [F] {
         // SAFETY: as in `deref`; the borrow is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.blocks.as_mut_ptr().cast(), self.blocks.len() * PAD) }
+        unsafe {
+            std::slice::from_raw_parts_mut(self.blocks.as_mut_ptr().cast(), self.blocks.len() * PAD)
+        }
     }
 }
 
-const _: () = assert!(std::mem::size_of::<Block<f32>>() == 4 * PAD && std::mem::size_of::<Block<f64>>() == 8 * PAD);
+const _: () = assert!(
+    std::mem::size_of::<Block<f32>>() == 4 * PAD && std::mem::size_of::<Block<f64>>() == 8 * PAD
+);

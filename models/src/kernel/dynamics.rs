@@ -1,6 +1,7 @@
 //! Forward and backward updates of current and membrane, element by element.
 
 use super::kernel;
+use super::rows::PAD;
 use crate::real::Real;
 use crate::surrogate::{Derivative, Surrogate, with_derivative};
 
@@ -22,31 +23,73 @@ kernel! {
     }
 }
 
-/// Units tested at once for spikes.
-const BLOCK: usize = super::rows::PAD;
+/// Units tested at once for spikes: few spike at a step, and a wide test is one branch.
+const WIDE: usize = 64;
+
+/// Whether any unit of a block is above its threshold.
+#[inline(always)]
+fn any_above<F: Real>(v: &[F], threshold: &[F]) -> bool {
+    let mut any = false;
+    for (v, th) in v.iter().zip(threshold) {
+        any |= *v > *th;
+    }
+    any
+}
 
 kernel! {
     /// Writes the units with `v > threshold` to the front of `ids`, in ascending order, and returns
     /// their number; `ids` has room for all units.
     fn detect[F: Real](v: &[F], threshold: &[F], ids: &mut [u16]) -> usize {
         let mut found = 0;
-        let (v, _) = v.as_chunks::<BLOCK>();
-        let (threshold, _) = threshold.as_chunks::<BLOCK>();
-        for (block, (v, th)) in v.iter().zip(threshold).enumerate() {
-            let mut bits = 0_u32;
-            for k in 0..BLOCK {
-                bits |= u32::from(v[k] > th[k]) << k;
+        for (block, (v, th)) in v.chunks(WIDE).zip(threshold.chunks(WIDE)).enumerate() {
+            // The full block has a constant length, which is what makes the test one of vectors.
+            let some = match (v.first_chunk::<WIDE>(), th.first_chunk::<WIDE>()) {
+                (Some(v), Some(th)) => any_above(v, th),
+                _ => true,
+            };
+            if !some {
+                continue;
             }
-            while bits != 0 {
-                let unit = block * BLOCK + bits.trailing_zeros() as usize;
-                if let Some(id) = ids.get_mut(found) {
-                    *id = unit as u16;
-                    found += 1;
+            let first = block * WIDE;
+            for (k, (v, th)) in v.as_chunks::<PAD>().0.iter().zip(th.as_chunks::<PAD>().0).enumerate() {
+                if !any_above(v, th) {
+                    continue;
                 }
-                bits &= bits - 1;
+                for (j, (v, th)) in v.iter().zip(th).enumerate() {
+                    if *v > *th && let Some(id) = ids.get_mut(found) {
+                        *id = (first + k * PAD + j) as u16;
+                        found += 1;
+                    }
+                }
             }
         }
         found
+    }
+}
+
+kernel! {
+    /// `top = max(top, row)` over all rows of `rows`; `top` has the length of a row.
+    fn maxima[F: Real](top: &mut [F], rows: &[F]) {
+        for row in rows.chunks_exact(top.len()) {
+            for (t, v) in top.iter_mut().zip(row) {
+                *t = if *v > *t { *v } else { *t };
+            }
+        }
+    }
+}
+
+kernel! {
+    /// Appends the rows that have an entry of at least `floor`.
+    fn rows_above[F: Real](rows: &[F], floor: &[F], found: &mut Vec<usize>) {
+        for (t, row) in rows.chunks_exact(floor.len()).enumerate() {
+            let mut any = false;
+            for (v, f) in row.iter().zip(floor) {
+                any |= *v >= *f;
+            }
+            if any {
+                found.push(t);
+            }
+        }
     }
 }
 

@@ -14,11 +14,19 @@ pub(crate) fn padded(units: usize) -> usize {
 /// `acc += Σ rows[id]` for one block of `N` units, in the order of `ids`, with the block in
 /// registers.
 #[inline(always)]
-fn gather_block<F: Real, const N: usize>(acc: &mut [F], first: usize, rows: &[F], stride: usize, ids: &[u16]) {
+fn gather_block<F: Real, const N: usize>(
+    acc: &mut [F],
+    first: usize,
+    rows: &[F],
+    stride: usize,
+    ids: &[u16],
+) {
     let Some(acc) = acc[first..].first_chunk_mut::<N>() else { return };
     let mut sum = *acc;
     for id in ids {
-        let Some(row) = rows[usize::from(*id) * stride + first..].first_chunk::<N>() else { return };
+        let Some(row) = rows[usize::from(*id) * stride + first..].first_chunk::<N>() else {
+            return;
+        };
         for k in 0..N {
             sum[k] += row[k];
         }
@@ -105,6 +113,28 @@ kernel! {
             let row = &transposed[(done + k) * stride..][..stride];
             for (x, w) in acc.iter_mut().zip(row) {
                 *x += *a * *w;
+            }
+        }
+    }
+}
+
+kernel! {
+    /// `out = a₀ + a₁ + …`, added in order, then `+ slope · weights` unless `slope` is 0.
+    fn sum_rows[F: Real](out: &mut [F], lanes: &[&[F]], first: usize, weights: &[F], slope: F) {
+        let len = out.len();
+        for (k, lane) in lanes.iter().enumerate() {
+            let lane = &lane[first..first + len];
+            if k == 0 {
+                out.copy_from_slice(lane);
+            } else {
+                for (o, l) in out.iter_mut().zip(lane) {
+                    *o += *l;
+                }
+            }
+        }
+        if slope != F::zero() {
+            for (o, w) in out.iter_mut().zip(&weights[first..first + len]) {
+                *o += slope * *w;
             }
         }
     }

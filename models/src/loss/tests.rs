@@ -42,7 +42,10 @@ fn adjoints_equal_central_differences() {
                     evaluate(loss, &moved, label, &mut unused).value
                 };
                 let numeric = 0.5 * (at(h) - at(-h)) / (2.0 * h);
-                assert!((numeric - got).abs() < 1e-8, "{loss:?}, entry {k}: {got} against {numeric}");
+                assert!(
+                    (numeric - got).abs() < 1e-8,
+                    "{loss:?}, entry {k}: {got} against {numeric}"
+                );
             }
         }
     }
@@ -58,7 +61,9 @@ fn values_by_hand() {
     }
     let o = [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0];
     let expected = (2.0 + 10.0_f64.exp()).ln() - 10.0;
-    assert!((evaluate(Loss::max_over_time(10.0), &o, 1, &mut adjoint).value - expected).abs() < 1e-12);
+    assert!(
+        (evaluate(Loss::max_over_time(10.0), &o, 1, &mut adjoint).value - expected).abs() < 1e-12
+    );
     let last = evaluate(Loss::LastStep { scale: 10.0 }, &o, 1, &mut adjoint);
     assert!((last.value - expected).abs() < 1e-12);
     assert_eq!(last.predicted, 1);
@@ -98,7 +103,8 @@ fn ties_are_broken_by_the_key() {
 fn lazy_noise_equals_noise_everywhere() {
     let mut scratch = MaximumScratch::default();
     for seed in 0..50_u64 {
-        let o: Vec<f64> = (0..40 * STRIDE as u64).map(|k| counter_normal(mix(seed, k)) * 1e-5).collect();
+        let o: Vec<f64> =
+            (0..40 * STRIDE as u64).map(|k| counter_normal(mix(seed, k)) * 1e-5).collect();
         let readout = Readout { membrane: &o, stride: STRIDE, classes: CLASSES };
         latest_maxima(&readout, seed, TIE_NOISE, &mut scratch);
         for (k, step) in scratch.steps.iter().enumerate() {
@@ -115,8 +121,14 @@ fn lazy_noise_equals_noise_everywhere() {
 fn without_a_label_there_is_a_prediction_only() {
     let o = [0.0, 0.0, 2.0, 9.0];
     let readout = Readout { membrane: &o[..], stride: STRIDE, classes: CLASSES };
-    let result =
-        Loss::LastStep { scale: 1.0 }.evaluate(readout, None, 0, 1.0, &mut [0.0; 4], &mut LossScratch::default());
+    let result = Loss::LastStep { scale: 1.0 }.evaluate(
+        readout,
+        None,
+        0,
+        1.0,
+        &mut [0.0; 4],
+        &mut LossScratch::default(),
+    );
     assert_eq!(result.predicted, 2);
     assert!(result.value.is_nan());
 }

@@ -45,7 +45,12 @@ impl Requirements {
     ///
     /// # Errors
     /// [`ModelError::Requirement`] names the first required observable that is missing.
-    pub fn check(&self, hidden_spikes: bool, hidden_membranes: bool, readout_membranes: bool) -> Result<()> {
+    pub fn check(
+        &self,
+        hidden_spikes: bool,
+        hidden_membranes: bool,
+        readout_membranes: bool,
+    ) -> Result<()> {
         let missing = |need: Need, there: bool| need == Need::Required && !there;
         let what = if missing(self.hidden_spikes, hidden_spikes) {
             "spikes of the hidden layers"
@@ -139,7 +144,11 @@ pub trait Method<F: Real>: Send {
     ///
     /// # Errors
     /// Sizes or labels that do not fit, a measurement that is missing.
-    fn accumulate(&mut self, chunk: &Chunk<'_>, observation: Option<&Observation<F>>) -> Result<&Outcomes>;
+    fn accumulate(
+        &mut self,
+        chunk: &Chunk<'_>,
+        observation: Option<&Observation<F>>,
+    ) -> Result<&Outcomes>;
 
     /// Ends the batch: sums in a fixed order and adds the regularisers of the weights.
     ///

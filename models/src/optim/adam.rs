@@ -28,7 +28,7 @@ kernel! {
         for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
             *m = c.beta1 * *m + c.gain1 * *g;
             *v = c.beta2 * *v + c.gain2 * (*g * *g);
-            *w = *w - c.step * *m / (v.sqrt() * c.root + c.epsilon);
+            *w -= c.step * *m / (v.sqrt() * c.root + c.epsilon);
         }
     }
 }

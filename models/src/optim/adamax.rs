@@ -12,7 +12,7 @@ kernel! {
             *m = beta1 * *m + gain1 * *g;
             let (old, new) = (beta2 * *u, g.abs() + epsilon);
             *u = if old > new { old } else { new };
-            *w = *w - step * *m / *u;
+            *w -= step * *m / *u;
         }
     }
 }

@@ -110,7 +110,8 @@ impl Rule {
                 Err(ModelError::Parameter { what, got, must: "it must lie in [0, 1)" })
             }
         };
-        let (Self::Adam { epsilon, .. } | Self::Adamax { epsilon, .. } | Self::Smorms3 { epsilon }) = self;
+        let (Self::Adam { epsilon, .. } | Self::Adamax { epsilon, .. } | Self::Smorms3 { epsilon }) =
+            self;
         if !(epsilon.is_finite() && epsilon > 0.0) {
             return Err(ModelError::Parameter {
                 what: "optimizer.epsilon",
@@ -195,10 +196,14 @@ impl<F: Real> Optimizer<F> {
         self.check_shapes(network, gradients)?;
         self.steps += 1;
         let mut slots = self.slots.iter_mut();
-        for (index, (layer, gradient)) in network.layers.iter_mut().zip(&gradients.layers).enumerate() {
+        for (index, (layer, gradient)) in
+            network.layers.iter_mut().zip(&gradients.layers).enumerate()
+        {
             let limit = clamp.get(index).copied().flatten();
             let own = layer.recurrent.iter_mut().zip(&gradient.recurrent);
-            for (weights, gradient) in std::iter::once((&mut layer.weights, &gradient.weights)).chain(own) {
+            for (weights, gradient) in
+                std::iter::once((&mut layer.weights, &gradient.weights)).chain(own)
+            {
                 let (Some(weights), Some(gradient), Some(slot)) =
                     (weights.as_slice_mut(), gradient.as_slice(), slots.next())
                 else {
@@ -231,7 +236,9 @@ impl<F: Real> Optimizer<F> {
                 });
             }
             let own = layer.recurrent.iter().zip(&gradient.recurrent);
-            for (weights, gradient) in std::iter::once((&layer.weights, &gradient.weights)).chain(own) {
+            for (weights, gradient) in
+                std::iter::once((&layer.weights, &gradient.weights)).chain(own)
+            {
                 let standard = weights.is_standard_layout() && gradient.is_standard_layout();
                 if weights.shape() != gradient.shape() || !standard {
                     return Err(ModelError::Shape {
@@ -241,9 +248,14 @@ impl<F: Real> Optimizer<F> {
                         got: gradient.shape().to_vec(),
                     });
                 }
-                let (name, got) = slots.next().map_or(("missing", 0), |s| (&s.name, s.moments[0].len()));
+                let (name, got) =
+                    slots.next().map_or(("missing", 0), |s| (&s.name, s.moments[0].len()));
                 if got != weights.len() {
-                    return Err(ModelError::OptimizerState { name: name.into(), expected: weights.len(), got });
+                    return Err(ModelError::OptimizerState {
+                        name: name.into(),
+                        expected: weights.len(),
+                        got,
+                    });
                 }
             }
         }
@@ -254,10 +266,9 @@ impl<F: Real> Optimizer<F> {
     pub fn state(&self) -> impl Iterator<Item = (String, &[F])> {
         let names = self.rule.moments();
         self.slots.iter().flat_map(move |slot| {
-            slot.moments
-                .iter()
-                .zip(names)
-                .map(move |(values, moment)| (format!("optimizer.{}.{moment}", slot.name), values.as_slice()))
+            slot.moments.iter().zip(names).map(move |(values, moment)| {
+                (format!("optimizer.{}.{moment}", slot.name), values.as_slice())
+            })
         })
     }
 
@@ -272,7 +283,11 @@ impl<F: Real> Optimizer<F> {
                 let name = format!("optimizer.{}.{moment}", slot.name);
                 let found = get(&name).unwrap_or(&[]);
                 if found.len() != values.len() {
-                    return Err(ModelError::OptimizerState { name, expected: values.len(), got: found.len() });
+                    return Err(ModelError::OptimizerState {
+                        name,
+                        expected: values.len(),
+                        got: found.len(),
+                    });
                 }
                 values.copy_from_slice(found);
             }
@@ -302,7 +317,17 @@ fn update<F: Real>(rule: Rule, steps: u64, w: &mut [F], g: &[F], moments: &mut [
         }
         (Rule::Adamax { beta1, beta2, epsilon }, [m, u]) => {
             let step = F::of(eta / (1.0 - num_traits::pow(beta1, t as usize)));
-            adamax::update(w, g, m, u, F::of(beta1), F::of(1.0 - beta1), F::of(beta2), F::of(epsilon), step);
+            adamax::update(
+                w,
+                g,
+                m,
+                u,
+                F::of(beta1),
+                F::of(1.0 - beta1),
+                F::of(beta2),
+                F::of(epsilon),
+                step,
+            );
         }
         (Rule::Smorms3 { epsilon }, [mean, square, memory]) => {
             smorms3::update(w, g, mean, square, memory, F::of(epsilon), F::of(eta));

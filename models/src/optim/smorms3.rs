@@ -15,7 +15,7 @@ kernel! {
             let x = *mean * *mean / (*square + epsilon);
             *memory = F::one() + *memory * (F::one() - x);
             let rate = if x < eta { x } else { eta };
-            *w = *w - rate * *g / (square.sqrt() + epsilon);
+            *w -= rate * *g / (square.sqrt() + epsilon);
         }
     }
 }

@@ -44,7 +44,8 @@ fn adam_follows_the_published_rule() {
     let root = 1.0 - 0.999_f64 * 0.999 * 0.999;
     let third = [
         second[0] + 0.1 * (0.037 / 0.271) / (((0.999 * 0.00031225 + 0.001) / root).sqrt() + 1e-8),
-        second[1] - 0.1 * (0.0119 / 0.271) / (((0.999 * 0.00000999 + 0.00004) / root).sqrt() + 1e-8),
+        second[1]
+            - 0.1 * (0.0119 / 0.271) / (((0.999 * 0.00000999 + 0.00004) / root).sqrt() + 1e-8),
     ];
     assert_close(&run(Rule::adam(), 0.1), &[first, second, third]);
 }
@@ -54,7 +55,10 @@ fn adamax_follows_the_published_rule() {
     let first = [1.0 - 0.1 * 0.5 / (0.5 + 1e-8), -2.0 + 0.1 * 0.1 / (0.1 + 1e-8)];
     let u = [0.999 * (0.5 + 1e-8), 0.999 * (0.1 + 1e-8)];
     let second = [first[0] - 0.1 / 0.19 * 0.07 / u[0], first[1] + 0.1 / 0.19 * 0.009 / u[1]];
-    let third = [second[0] + 0.1 / 0.271 * 0.037 / (1.0 + 1e-8), second[1] - 0.1 / 0.271 * 0.0119 / (0.2 + 1e-8)];
+    let third = [
+        second[0] + 0.1 / 0.271 * 0.037 / (1.0 + 1e-8),
+        second[1] - 0.1 / 0.271 * 0.0119 / (0.2 + 1e-8),
+    ];
     assert_close(&run(Rule::adamax(), 0.1), &[first, second, third]);
 }
 
@@ -93,11 +97,14 @@ fn weights_are_clamped_after_the_step() {
 fn another_network_is_refused() {
     let network = network();
     let mut optimizer = Optimizer::new(Rule::adam(), &network).unwrap();
-    let mut other = Network::<f64>::new(3, 2, vec![LayerSpec::chip_grid(1).readout(2)], &[]).unwrap();
+    let mut other =
+        Network::<f64>::new(3, 2, vec![LayerSpec::chip_grid(1).readout(2)], &[]).unwrap();
     let gradients = Gradients::zeros(&other);
     assert!(optimizer.step(&mut other, &gradients, 0.1, &[]).is_err());
     assert_eq!(optimizer.steps(), 0);
-    assert!(Optimizer::new(Rule::Adam { beta1: 1.0, beta2: 0.9, epsilon: 1e-8 }, &network).is_err());
+    assert!(
+        Optimizer::new(Rule::Adam { beta1: 1.0, beta2: 0.9, epsilon: 1e-8 }, &network).is_err()
+    );
     assert!(Optimizer::new(Rule::Smorms3 { epsilon: 0.0 }, &network).is_err());
 }
 

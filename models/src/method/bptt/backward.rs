@@ -111,7 +111,8 @@ pub(super) fn backward<F: Real>(
                 continue;
             }
             // A measured reset has no model behind it: it is detached.
-            let detached = layer.detached() || measured.get(index).is_some_and(|m| m.spikes.is_some());
+            let detached =
+                layer.detached() || measured.get(index).is_some_and(|m| m.spikes.is_some());
             let own_trace = &trace.layers[index];
             let row = t * layer.stride..(t + 1) * layer.stride;
             let direct = (!layer.spikes() && t <= last).then(|| &adjoints.readout[row.clone()]);

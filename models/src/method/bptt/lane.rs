@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::backward::{Adjoints, LaneGradient, backward};
 use super::{BpttConfig, LANES};
 use crate::engine::{Compiled, Trace, forward};
-use crate::kernel::rows::padded;
+use crate::kernel::rows::{padded, sum_rows};
 use crate::loss::{LossScratch, Readout, SampleLoss};
 use crate::method::{Chunk, Gradients};
 use crate::observation::Observation;
@@ -72,7 +72,8 @@ impl<F: Real> Lane<F> {
     /// Forward pass alone, for the spike counts of the batch.
     pub(super) fn count(&mut self, index: usize, task: &Task<'_, F>) {
         let hidden = task.network.hidden();
-        self.batch_counts = task.network.layers[..hidden].iter().map(|layer| vec![0.0; layer.units]).collect();
+        self.batch_counts =
+            task.network.layers[..hidden].iter().map(|layer| vec![0.0; layer.units]).collect();
         for sample in samples(index, task.chunk.first, task.chunk.labels.len()) {
             self.forward(sample, task);
             for (layer, sums) in self.batch_counts.iter_mut().enumerate() {
@@ -97,13 +98,28 @@ impl<F: Real> Lane<F> {
             self.results.push(result);
             let measured = task.observation.map_or(&[][..], |o| &o.layers);
             let input = (task.chunk.inputs, sample);
-            backward(task.network, &self.trace, &mut self.adjoints, &mut self.gradients, input, measured, result.last);
+            backward(
+                task.network,
+                &self.trace,
+                &mut self.adjoints,
+                &mut self.gradients,
+                input,
+                measured,
+                result.last,
+            );
         }
     }
 
     fn forward(&mut self, sample: usize, task: &Task<'_, F>) {
         let at_threshold = task.config.sigma_at_measured_spikes;
-        forward(task.network, &mut self.trace, task.chunk.inputs, sample, task.observation, at_threshold);
+        forward(
+            task.network,
+            &mut self.trace,
+            task.chunk.inputs,
+            sample,
+            task.observation,
+            at_threshold,
+        );
     }
 
     fn evaluate(&mut self, sample: usize, task: &Task<'_, F>) -> SampleLoss {
@@ -114,7 +130,14 @@ impl<F: Real> Lane<F> {
         let key = mix(task.chunk.tie_break_key, (task.chunk.first + sample) as u64);
         let label = Some(task.chunk.labels[sample]);
         let weight = 1.0 / task.chunk.batch as f64;
-        task.config.loss.evaluate(readout, label, key, weight, &mut self.adjoints.readout, &mut self.loss)
+        task.config.loss.evaluate(
+            readout,
+            label,
+            key,
+            weight,
+            &mut self.adjoints.readout,
+            &mut self.loss,
+        )
     }
 
     /// Writes the adjoint of the spikes of a layer that is constant in time.
@@ -151,7 +174,8 @@ pub(super) fn reduce<F: Real>(
         let partial: Vec<&[F]> = lanes.iter().map(|lane| &*lane.gradients[index].weights).collect();
         out.regularisation += sum_lanes(&mut gradient.weights, &partial, &layer.weights, decay);
         if let (Some(gradient), Some(weights)) = (&mut gradient.recurrent, &layer.recurrent) {
-            let partial: Vec<&[F]> = lanes.iter().map(|lane| &*lane.gradients[index].recurrent).collect();
+            let partial: Vec<&[F]> =
+                lanes.iter().map(|lane| &*lane.gradients[index].recurrent).collect();
             out.regularisation += sum_lanes(gradient, &partial, weights, decay);
         }
     }
@@ -164,14 +188,11 @@ fn sum_lanes<F: Real>(out: &mut Array2<F>, lanes: &[&[F]], weights: &[F], decay:
     let slope = F::of(2.0 * decay / count);
     let Some(values) = out.as_slice_mut() else { return 0.0 };
     values.par_chunks_mut(columns).with_min_len(32).enumerate().for_each(|(row, out)| {
-        let span = row * stride..row * stride + columns;
-        out.copy_from_slice(&lanes[0][span.clone()]);
-        for lane in &lanes[1..] {
-            out.iter_mut().zip(&lane[span.clone()]).for_each(|(o, l)| *o += *l);
-        }
-        if decay > 0.0 {
-            out.iter_mut().zip(&weights[span]).for_each(|(o, w)| *o += slope * *w);
-        }
+        sum_rows(out, lanes, row * stride, weights, slope);
     });
-    if decay > 0.0 { decay / count * weights.iter().map(|w| w.wide() * w.wide()).sum::<f64>() } else { 0.0 }
+    if decay > 0.0 {
+        decay / count * weights.iter().map(|w| w.wide() * w.wide()).sum::<f64>()
+    } else {
+        0.0
+    }
 }

@@ -77,7 +77,9 @@ impl<F: Real> Bptt<F> {
         config.loss.check()?;
         config.regularisers.iter().try_for_each(|r| r.check())?;
         for (layer, compiled) in compiled.layers.iter().enumerate() {
-            if let (true, Surrogate::SuperSpikeNormalised { .. }) = (compiled.spikes(), compiled.surrogate()) {
+            if let (true, Surrogate::SuperSpikeNormalised { .. }) =
+                (compiled.spikes(), compiled.surrogate())
+            {
                 return Err(ModelError::UnsupportedSurrogate {
                     layer,
                     surrogate: compiled.surrogate().name(),
@@ -86,7 +88,8 @@ impl<F: Real> Bptt<F> {
             }
         }
         let lanes = (0..LANES).map(|_| Lane::new(&compiled)).collect();
-        let outcomes = Outcomes { spikes: vec![Vec::new(); compiled.hidden()], ..Outcomes::default() };
+        let outcomes =
+            Outcomes { spikes: vec![Vec::new(); compiled.hidden()], ..Outcomes::default() };
         Ok(Self {
             config,
             network: compiled,
@@ -108,14 +111,20 @@ impl<F: Real> Bptt<F> {
         let samples = chunk.inputs.samples();
         check_inputs(&self.network, chunk.inputs)?;
         if samples != chunk.labels.len() {
-            return Err(ModelError::Input { what: "labels", expected: chunk.labels.len(), got: samples });
+            return Err(ModelError::Input {
+                what: "labels",
+                expected: chunk.labels.len(),
+                got: samples,
+            });
         }
         let (end, batch) = (chunk.first + samples, chunk.batch);
         if end > batch || self.batch.is_some_and(|known| known != batch) {
             return Err(ModelError::Chunk { first: chunk.first, end, batch });
         }
         let classes = self.network.classes();
-        if let Some((sample, &label)) = chunk.labels.iter().enumerate().find(|(_, l)| usize::from(**l) >= classes) {
+        if let Some((sample, &label)) =
+            chunk.labels.iter().enumerate().find(|(_, l)| usize::from(**l) >= classes)
+        {
             return Err(ModelError::Label { sample, label, classes });
         }
         if let Some(whole) = self.config.regularisers.iter().find(|r| r.needs_whole_batch())
@@ -163,7 +172,11 @@ impl<F: Real> Method<F> for Bptt<F> {
         Ok(())
     }
 
-    fn accumulate(&mut self, chunk: &Chunk<'_>, observation: Option<&Observation<F>>) -> Result<&Outcomes> {
+    fn accumulate(
+        &mut self,
+        chunk: &Chunk<'_>,
+        observation: Option<&Observation<F>>,
+    ) -> Result<&Outcomes> {
         self.check(chunk, observation)?;
         let (network, config) = (&self.network, &self.config);
         let mut task = Task { network, config, chunk, observation, batch_counts: None };

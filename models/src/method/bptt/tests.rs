@@ -42,7 +42,14 @@ fn trains(samples: usize, steps: usize, units: usize, density: f64, seed: u64) -
     out
 }
 
-fn network<F: Real>(steps: usize, inputs: usize, hidden: &[LayerSpec], classes: usize, loops: bool, seed: u64) -> Network<F> {
+fn network<F: Real>(
+    steps: usize,
+    inputs: usize,
+    hidden: &[LayerSpec],
+    classes: usize,
+    loops: bool,
+    seed: u64,
+) -> Network<F> {
     let mut specs = hidden.to_vec();
     specs.push(hidden[hidden.len() - 1].readout(classes));
     let recurrent: Vec<bool> = hidden.iter().map(|_| loops).collect();
@@ -63,7 +70,12 @@ fn config(loss: Loss, regularisers: Vec<Regulariser>) -> BpttConfig {
     BpttConfig { loss, regularisers, sigma_at_measured_spikes: true }
 }
 
-fn gradient<F: Real>(network: &Network<F>, inputs: &SpikeTrains, labels: &[u16], config: BpttConfig) -> Gradients<F> {
+fn gradient<F: Real>(
+    network: &Network<F>,
+    inputs: &SpikeTrains,
+    labels: &[u16],
+    config: BpttConfig,
+) -> Gradients<F> {
     let mut bptt = Bptt::new(network, config).unwrap();
     bptt.begin(network).unwrap();
     let chunk = Chunk { inputs, labels, first: 0, batch: labels.len(), tie_break_key: 1 };
@@ -77,8 +89,11 @@ fn gradient<F: Real>(network: &Network<F>, inputs: &SpikeTrains, labels: &[u16],
 mod oracle {
     use super::*;
 
+    /// `[state][unit]`.
+    pub(super) type Rows = Vec<Vec<f64>>;
+
     #[derive(Clone, Default)]
-    pub(super) struct Frozen(pub(super) Vec<Vec<Vec<f64>>>);
+    pub(super) struct Frozen(pub(super) Vec<Rows>);
 
     pub(super) fn loss(
         network: &Network<f64>,
@@ -98,10 +113,17 @@ mod oracle {
                 inputs.at(b, t).iter().for_each(|id| row[usize::from(*id)] += 1.0);
             }
             for (l, layer) in network.layers.iter().enumerate() {
-                let (v, s, resets) = run(layer, &x, steps, frozen.map(|f| f.0[b * network.layers.len() + l].clone()));
+                let (v, s, resets) = run(
+                    layer,
+                    &x,
+                    steps,
+                    frozen.map(|f| f.0[b * network.layers.len() + l].clone()),
+                );
                 out.0.push(resets);
                 if layer.spec.neuron.spikes() {
-                    counts[l].push((0..layer.spec.units).map(|u| s.iter().map(|row| row[u]).sum()).collect());
+                    counts[l].push(
+                        (0..layer.spec.units).map(|u| s.iter().map(|row| row[u]).sum()).collect(),
+                    );
                     x = s;
                 } else {
                     total += readout(config.loss, &v, usize::from(*label)) / batch;
@@ -116,7 +138,7 @@ mod oracle {
         x: &[Vec<f64>],
         steps: usize,
         frozen: Option<Vec<Vec<f64>>>,
-    ) -> (Vec<Vec<f64>>, Vec<Vec<f64>>, Vec<Vec<f64>>) {
+    ) -> (Rows, Rows, Rows) {
         let spec = &layer.spec;
         let units = spec.units;
         let (mut i, mut v, mut s, mut r) = (vec![], vec![], vec![], vec![]);
@@ -144,7 +166,11 @@ mod oracle {
             }
             let (mut ni, mut nv) = (vec![0.0; units], vec![0.0; units]);
             for u in 0..units {
-                let alpha = if spec.neuron.has_current() { (-spec.dt_us / spec.tau_syn_us.at(u)).exp() } else { 0.0 };
+                let alpha = if spec.neuron.has_current() {
+                    (-spec.dt_us / spec.tau_syn_us.at(u)).exp()
+                } else {
+                    0.0
+                };
                 let beta = (-spec.dt_us / spec.tau_mem_us.at(u)).exp();
                 let c = match spec.input_scale {
                     InputScale::One => 1.0,
@@ -160,7 +186,8 @@ mod oracle {
                     }
                 }
                 let drive = if spec.current == Current::New { ni[u] } else { i[t][u] };
-                let p = beta * v[t][u] + (1.0 - beta) * spec.leak.at(u) + c * spec.gain.at(u) * drive;
+                let p =
+                    beta * v[t][u] + (1.0 - beta) * spec.leak.at(u) + c * spec.gain.at(u) * drive;
                 nv[u] = match (spec.neuron.spikes(), spec.reset) {
                     (true, Reset::Multiplicative) => p * (1.0 - acting[u]),
                     (true, Reset::Subtractive) => p - spec.threshold.at(u) * acting[u],
@@ -181,10 +208,12 @@ mod oracle {
                 let best = |k: usize| v.iter().map(|row| row[k]).fold(f64::NEG_INFINITY, f64::max);
                 nll(&(0..classes).map(|k| scale * best(k)).collect::<Vec<_>>())
             }
-            Loss::SumOverTime { scale } => {
-                nll(&(0..classes).map(|k| scale * v.iter().map(|row| row[k]).sum::<f64>()).collect::<Vec<_>>())
+            Loss::SumOverTime { scale } => nll(&(0..classes)
+                .map(|k| scale * v.iter().map(|row| row[k]).sum::<f64>())
+                .collect::<Vec<_>>()),
+            Loss::LastStep { scale } => {
+                nll(&v[v.len() - 1].iter().map(|o| scale * o).collect::<Vec<_>>())
             }
-            Loss::LastStep { scale } => nll(&v[v.len() - 1].iter().map(|o| scale * o).collect::<Vec<_>>()),
             Loss::EveryStep { scale } => {
                 let each = |row: &Vec<f64>| nll(&row.iter().map(|o| scale * o).collect::<Vec<_>>());
                 v[1..].iter().map(each).sum::<f64>() / (v.len() - 1) as f64
@@ -192,30 +221,43 @@ mod oracle {
         }
     }
 
-    fn penalties(network: &Network<f64>, counts: &[Vec<Vec<f64>>], config: &BpttConfig, batch: f64) -> f64 {
+    fn penalties(
+        network: &Network<f64>,
+        counts: &[Vec<Vec<f64>>],
+        config: &BpttConfig,
+        batch: f64,
+    ) -> f64 {
         let mut sum = 0.0;
         let square = |w: &Array2<f64>| w.iter().map(|w| w * w).sum::<f64>() / w.len() as f64;
         for regulariser in &config.regularisers {
             for (layer, counts) in network.layers.iter().zip(counts) {
                 if let Regulariser::WeightSquared { strength } = regulariser {
-                    sum += strength * (square(&layer.weights) + layer.recurrent.as_ref().map_or(0.0, square));
+                    sum += strength
+                        * (square(&layer.weights) + layer.recurrent.as_ref().map_or(0.0, square));
                     continue;
                 }
                 if counts.is_empty() {
                     continue;
                 }
                 let units = counts[0].len() as f64;
-                let mean = |f: &dyn Fn(f64) -> f64| counts.iter().flatten().map(|n| f(*n)).sum::<f64>() / (batch * units);
-                let per_sample = |f: &dyn Fn(f64) -> f64| counts.iter().map(|n| f(n.iter().sum())).sum::<f64>() / batch;
+                let mean = |f: &dyn Fn(f64) -> f64| {
+                    counts.iter().flatten().map(|n| f(*n)).sum::<f64>() / (batch * units)
+                };
+                let per_sample = |f: &dyn Fn(f64) -> f64| {
+                    counts.iter().map(|n| f(n.iter().sum())).sum::<f64>() / batch
+                };
                 sum += match *regulariser {
                     Regulariser::SpikeCountSquared { strength } => strength * mean(&|n| n * n),
                     Regulariser::SpikeCountMean { strength } => strength * mean(&|n| n),
                     Regulariser::SpikeTotal { strength } => strength * mean(&|n| n) * batch * units,
                     Regulariser::BatchCountSquared { strength } => {
-                        let sums = (0..counts[0].len()).map(|u| counts.iter().map(|n| n[u]).sum::<f64>());
+                        let sums =
+                            (0..counts[0].len()).map(|u| counts.iter().map(|n| n[u]).sum::<f64>());
                         strength * sums.map(|s| s * s).sum::<f64>() / units
                     }
-                    Regulariser::LowerBound { strength, bound } => strength * mean(&|n| (bound - n).max(0.0).powi(2)),
+                    Regulariser::LowerBound { strength, bound } => {
+                        strength * mean(&|n| (bound - n).max(0.0).powi(2))
+                    }
                     Regulariser::UpperBoundPopulation { strength, bound } => {
                         strength * per_sample(&|n| (n / units - bound).max(0.0).powi(2))
                     }
@@ -232,7 +274,13 @@ mod oracle {
 
 /// Every entry against central differences of the oracle, relative to the largest entry of its
 /// matrix.
-fn assert_gradient(network: &Network<f64>, inputs: &SpikeTrains, labels: &[u16], config: &BpttConfig, what: &str) {
+fn assert_gradient(
+    network: &Network<f64>,
+    inputs: &SpikeTrains,
+    labels: &[u16],
+    config: &BpttConfig,
+    what: &str,
+) {
     let gradients = gradient(network, inputs, labels, config.clone());
     let (_, frozen) = oracle::loss(network, inputs, labels, config, None);
     let h = 2e-6;
@@ -240,7 +288,8 @@ fn assert_gradient(network: &Network<f64>, inputs: &SpikeTrains, labels: &[u16],
         for recurrent in [false, true] {
             let pick = |n: &mut Network<f64>, k: usize, by: f64| {
                 let layer = &mut n.layers[layer];
-                let w = if recurrent { layer.recurrent.as_mut().unwrap() } else { &mut layer.weights };
+                let w =
+                    if recurrent { layer.recurrent.as_mut().unwrap() } else { &mut layer.weights };
                 w.as_slice_mut().unwrap()[k] += by;
             };
             let analytic = if recurrent {
@@ -267,7 +316,12 @@ fn assert_gradient(network: &Network<f64>, inputs: &SpikeTrains, labels: &[u16],
     }
 }
 
-fn smooth(mut spec: LayerSpec, surrogate: Surrogate, reset: Reset, detach_reset: bool) -> LayerSpec {
+fn smooth(
+    mut spec: LayerSpec,
+    surrogate: Surrogate,
+    reset: Reset,
+    detach_reset: bool,
+) -> LayerSpec {
     spec.surrogate = surrogate;
     spec.forward = Forward::Smooth;
     spec.reset = reset;
@@ -290,7 +344,13 @@ fn smooth_gradient_equals_central_differences_for_every_surrogate() {
                     let spec = smooth(base, surrogate, reset, detach);
                     let network = network(9, 6, &[spec], 3, loops, 3);
                     let what = format!("{surrogate:?} loops {loops} detach {detach} {reset:?}");
-                    assert_gradient(&network, &inputs, &labels, &config(Loss::LastStep { scale: 1.5 }, vec![]), &what);
+                    assert_gradient(
+                        &network,
+                        &inputs,
+                        &labels,
+                        &config(Loss::LastStep { scale: 1.5 }, vec![]),
+                        &what,
+                    );
                 }
             }
         }
@@ -340,7 +400,13 @@ fn every_loss_and_regulariser_equals_central_differences() {
         Regulariser::WeightSquared { strength: 0.1 },
     ];
     for penalty in penalties {
-        assert_gradient(&network, &inputs, &labels, &config(quiet(10.0), vec![penalty]), &format!("{penalty:?}"));
+        assert_gradient(
+            &network,
+            &inputs,
+            &labels,
+            &config(quiet(10.0), vec![penalty]),
+            &format!("{penalty:?}"),
+        );
     }
 }
 
@@ -352,11 +418,15 @@ fn loss_and_regularisation_are_those_of_the_oracle() {
         let network = network::<f64>(12, 6, &[base], 3, true, 8);
         let config = config(
             Loss::MaxOverTime { scale: 10.0, tie_noise: 0.0 },
-            vec![Regulariser::SpikeCountSquared { strength: 0.1 }, Regulariser::WeightSquared { strength: 0.1 }],
+            vec![
+                Regulariser::SpikeCountSquared { strength: 0.1 },
+                Regulariser::WeightSquared { strength: 0.1 },
+            ],
         );
         let mut bptt = Bptt::new(&network, config.clone()).unwrap();
         bptt.begin(&network).unwrap();
-        let chunk = Chunk { inputs: &inputs, labels: &labels, first: 0, batch: 5, tie_break_key: 1 };
+        let chunk =
+            Chunk { inputs: &inputs, labels: &labels, first: 0, batch: 5, tie_break_key: 1 };
         let mean = bptt.accumulate(&chunk, None).unwrap().loss.iter().sum::<f64>() / 5.0;
         let total = mean + bptt.finish().unwrap().regularisation;
         let (expected, _) = oracle::loss(&network, &inputs, &labels, &config, None);
@@ -371,7 +441,10 @@ fn chunks_and_threads_do_not_change_a_bit() {
     let network = network::<f32>(20, 30, &[LayerSpec::chip_grid(21)], 4, true, 12);
     let config = config(
         Loss::max_over_time(10.0),
-        vec![Regulariser::SpikeCountSquared { strength: 5e-4 }, Regulariser::WeightSquared { strength: 0.1 }],
+        vec![
+            Regulariser::SpikeCountSquared { strength: 5e-4 },
+            Regulariser::WeightSquared { strength: 0.1 },
+        ],
     );
     let whole = gradient(&network, &inputs, &labels, config.clone());
     for threads in 1..=3 {
@@ -383,7 +456,13 @@ fn chunks_and_threads_do_not_change_a_bit() {
                 for pair in cuts.windows(2) {
                     let part = part(&inputs, pair[0]..pair[1]);
                     let labels = &labels[pair[0]..pair[1]];
-                    let chunk = Chunk { inputs: &part, labels, first: pair[0], batch: 37, tie_break_key: 1 };
+                    let chunk = Chunk {
+                        inputs: &part,
+                        labels,
+                        first: pair[0],
+                        batch: 37,
+                        tie_break_key: 1,
+                    };
                     bptt.accumulate(&chunk, None).unwrap();
                 }
                 bptt.finish().unwrap()
@@ -409,10 +488,13 @@ fn scalar_code_gives_the_bits_of_vector_code() {
     let inputs = trains(9, 20, 40, 0.05, 21);
     let labels = labels(9, 5, 21);
     let network = network::<f32>(20, 40, &[LayerSpec::chip_grid(70)], 5, true, 22);
-    let config = config(Loss::max_over_time(10.0), vec![Regulariser::SpikeCountSquared { strength: 5e-4 }]);
+    let config =
+        config(Loss::max_over_time(10.0), vec![Regulariser::SpikeCountSquared { strength: 5e-4 }]);
     // Other tests may run meanwhile: the level never changes results, which is what is tested.
     let mut seen = Vec::new();
-    for level in [crate::kernel::Level::Scalar, crate::kernel::Level::Avx2, crate::kernel::Level::Avx512] {
+    for level in
+        [crate::kernel::Level::Scalar, crate::kernel::Level::Avx2, crate::kernel::Level::Avx512]
+    {
         crate::kernel::limit(level);
         seen.push(gradient(&network, &inputs, &labels, config.clone()));
     }
@@ -427,19 +509,34 @@ fn misuse_is_refused_with_numbers() {
     let whole = vec![Regulariser::BatchCountSquared { strength: 1.0 }];
     let mut bptt = Bptt::new(&network, config(Loss::max_over_time(1.0), whole)).unwrap();
     let chunk = Chunk { inputs: &inputs, labels: &[0, 1], first: 0, batch: 4, tie_break_key: 1 };
-    assert!(matches!(bptt.accumulate(&chunk, None), Err(ModelError::NeedsWholeBatch { got: 2, batch: 4, .. })));
+    assert!(matches!(
+        bptt.accumulate(&chunk, None),
+        Err(ModelError::NeedsWholeBatch { got: 2, batch: 4, .. })
+    ));
     let mut bptt = Bptt::new(&network, config(Loss::max_over_time(1.0), vec![])).unwrap();
     bptt.begin(&network).unwrap();
     bptt.accumulate(&chunk, None).unwrap();
     assert!(matches!(bptt.finish(), Err(ModelError::Incomplete { batch: 4, got: 2 })));
     let wrong = Chunk { labels: &[0, 7], ..chunk };
-    assert!(matches!(bptt.accumulate(&wrong, None), Err(ModelError::Label { sample: 1, label: 7, classes: 2 })));
+    assert!(matches!(
+        bptt.accumulate(&wrong, None),
+        Err(ModelError::Label { sample: 1, label: 7, classes: 2 })
+    ));
     let wrong = Chunk { first: 3, ..chunk };
-    assert!(matches!(bptt.accumulate(&wrong, None), Err(ModelError::Chunk { first: 3, end: 5, batch: 4 })));
+    assert!(matches!(
+        bptt.accumulate(&wrong, None),
+        Err(ModelError::Chunk { first: 3, end: 5, batch: 4 })
+    ));
     let other = trains(2, 6, 4, 0.2, 1);
     let wrong = Chunk { inputs: &other, ..chunk };
-    assert!(matches!(bptt.accumulate(&wrong, None), Err(ModelError::Input { expected: 5, got: 6, .. })));
-    let normalised = LayerSpec { surrogate: Surrogate::SuperSpikeNormalised { beta: 5.0 }, ..LayerSpec::chip_grid(3) };
+    assert!(matches!(
+        bptt.accumulate(&wrong, None),
+        Err(ModelError::Input { expected: 5, got: 6, .. })
+    ));
+    let normalised = LayerSpec {
+        surrogate: Surrogate::SuperSpikeNormalised { beta: 5.0 },
+        ..LayerSpec::chip_grid(3)
+    };
     let unsupported = self::network::<f32>(5, 4, &[normalised], 2, false, 1);
     assert!(Bptt::new(&unsupported, config(Loss::max_over_time(1.0), vec![])).is_err());
 }
