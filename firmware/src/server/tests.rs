@@ -445,3 +445,27 @@ fn buffers_that_cannot_do_what_is_promised_are_named() {
     let error = Server::new(echo(), buffers).err().unwrap();
     assert_eq!(error, BufferTooSmall { which: "events", needed: 10, got: 9 });
 }
+
+#[test]
+fn a_hello_throws_away_what_an_earlier_session_left() {
+    let mut memory = Small::new();
+    let (mut server, mut host) = (memory.server(), Host::new());
+    let mut bytes = host.hello();
+    bytes.extend(host.begin(1, 1));
+    bytes.extend(host.stimulus(1, 100, &[(1, 1), (2, 2)]));
+    server.receive(&bytes);
+    for now in 0..20 {
+        server.poll(now);
+    }
+    // The earlier program dies in the middle of a frame.
+    server.sent(9);
+    let hello = host.hello();
+    assert_eq!(server.receive(&hello), hello.len());
+    let output = server.transmit();
+    assert_eq!(output[0], 0, "the half frame on the line ends here");
+    let mut decoder = Decoder::new(vec![0; encoded_len(MAX_BODY)]);
+    let mut input = output;
+    let header = decoder.feed(&mut input).unwrap().unwrap().header;
+    assert_eq!((header.kind, header.sequence), (Kind::Capabilities as u8, 0));
+    assert!(input.is_empty(), "nothing of the earlier session follows");
+}
