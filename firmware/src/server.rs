@@ -11,15 +11,18 @@
 //! does not take output therefore stops the input in the end, which is all the flow control that
 //! TCP, USB and pseudo-terminals need.
 
+mod checks;
+
 use crate::core::{Core, Fault, Progress, Trial, Write};
 use crate::record::{Format, Record};
 use crate::schedule::{Schedule, Waiting};
 use crate::transmit::Transmit;
+use checks::{each, out_of_range, parameters, unknown_version, weights, within, write};
 use heapless::Deque;
 use spikeloop_hal::wire::{
     CapabilitiesBody, Damage, Decoder, DeviceHealth, Frame, Full, Hello, Kind, MIN_BODY, Malformed,
-    Message, ParameterSpan, Refusal, RefusalCode, ResultBlocks, RunBegin, RunEnd, StimulusBlock,
-    StimulusBlocks, WeightSpan, Writer, address_bits, encoded_len,
+    Message, Refusal, RefusalCode, ResultBlocks, RunBegin, RunEnd, StimulusBlock, StimulusBlocks,
+    Writer, address_bits, encoded_len,
 };
 use spikeloop_hal::{Capabilities, PROTOCOL_VERSION, SpikeEvent};
 
@@ -485,55 +488,6 @@ impl<C: Core> State<'_, C> {
         message.encode(&mut body)?;
         self.transmit.send(message.kind(), self.expected, body.written())
     }
-}
-
-fn unknown_version(got: u32) -> Verdict {
-    Verdict::Refuse(RefusalCode::UnknownVersion, got, u32::from(PROTOCOL_VERSION))
-}
-
-fn out_of_range(got: usize, size: usize) -> Verdict {
-    Verdict::Refuse(RefusalCode::OutOfRange, got as u32, size.saturating_sub(1) as u32)
-}
-
-fn within(end: usize, size: usize) -> Result<(), Verdict> {
-    if end <= size { Ok(()) } else { Err(out_of_range(end - 1, size)) }
-}
-
-fn each<S>(
-    spans: impl Iterator<Item = S>,
-    mut apply: impl FnMut(S) -> Result<(), Verdict>,
-) -> Result<(), Verdict> {
-    spans.into_iter().try_for_each(&mut apply)
-}
-
-fn write<C: Core>(core: &mut C, write: Write<'_>) -> Result<(), Verdict> {
-    core.write(write).map_err(|Fault(number)| Verdict::Refuse(RefusalCode::Fault, number, 0))
-}
-
-fn weights<C: Core>(core: &mut C, span: &WeightSpan<'_>) -> Result<(), Verdict> {
-    let caps = core.capabilities();
-    within(usize::from(span.row) + 1, caps.sources())?;
-    within(usize::from(span.first) + span.len(), usize::from(caps.neurons))?;
-    let (low, high) = (caps.weight_min, caps.weight_max);
-    if let Some(code) = span.codes().find(|code| *code < low || *code > high) {
-        let nearest = code.clamp(low, high);
-        return Err(Verdict::Refuse(RefusalCode::OutOfRange, code as u32, nearest as u32));
-    }
-    write(core, Write::Weights(*span))
-}
-
-fn parameters<C: Core>(core: &mut C, span: &ParameterSpan<'_>) -> Result<(), Verdict> {
-    let caps = core.capabilities();
-    within(usize::from(span.first) + span.len(), usize::from(caps.neurons))?;
-    let Some(spec) = caps.parameter(span.parameter) else {
-        return Err(Verdict::Refuse(RefusalCode::OutOfRange, span.parameter as u32, 0));
-    };
-    let (low, high) = (spec.code_min, spec.code_max);
-    if let Some(code) = span.codes().find(|code| *code < low || *code > high) {
-        let nearest = u32::from(code.clamp(low, high));
-        return Err(Verdict::Refuse(RefusalCode::OutOfRange, u32::from(code), nearest));
-    }
-    write(core, Write::Parameter(*span))
 }
 
 /// Output: trials through the core, results into frames.

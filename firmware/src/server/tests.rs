@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::core::{Emit, Outcome};
-use spikeloop_hal::wire::{Flag, FlagSpan, Header, MAX_BODY, RecordingHead, ResultBlock};
+use spikeloop_hal::wire::{
+    Flag, FlagSpan, Header, MAX_BODY, ParameterSpan, RecordingHead, ResultBlock, WeightSpan,
+};
 use spikeloop_hal::{Identity, Law, Parameter, ParameterSpec, Unit};
 use std::vec;
 use std::vec::Vec;

@@ -1,0 +1,55 @@
+//! What a message may ask for: rows, neurons and codes that exist on this chip.
+
+use super::Verdict;
+use crate::core::{Core, Fault, Write};
+use spikeloop_hal::PROTOCOL_VERSION;
+use spikeloop_hal::wire::{ParameterSpan, RefusalCode, WeightSpan};
+
+pub(super) fn unknown_version(got: u32) -> Verdict {
+    Verdict::Refuse(RefusalCode::UnknownVersion, got, u32::from(PROTOCOL_VERSION))
+}
+
+pub(super) fn out_of_range(got: usize, size: usize) -> Verdict {
+    Verdict::Refuse(RefusalCode::OutOfRange, got as u32, size.saturating_sub(1) as u32)
+}
+
+pub(super) fn within(end: usize, size: usize) -> Result<(), Verdict> {
+    if end <= size { Ok(()) } else { Err(out_of_range(end - 1, size)) }
+}
+
+pub(super) fn each<S>(
+    spans: impl Iterator<Item = S>,
+    mut apply: impl FnMut(S) -> Result<(), Verdict>,
+) -> Result<(), Verdict> {
+    spans.into_iter().try_for_each(&mut apply)
+}
+
+pub(super) fn write<C: Core>(core: &mut C, write: Write<'_>) -> Result<(), Verdict> {
+    core.write(write).map_err(|Fault(number)| Verdict::Refuse(RefusalCode::Fault, number, 0))
+}
+
+pub(super) fn weights<C: Core>(core: &mut C, span: &WeightSpan<'_>) -> Result<(), Verdict> {
+    let caps = core.capabilities();
+    within(usize::from(span.row) + 1, caps.sources())?;
+    within(usize::from(span.first) + span.len(), usize::from(caps.neurons))?;
+    let (low, high) = (caps.weight_min, caps.weight_max);
+    if let Some(code) = span.codes().find(|code| *code < low || *code > high) {
+        let nearest = code.clamp(low, high);
+        return Err(Verdict::Refuse(RefusalCode::OutOfRange, code as u32, nearest as u32));
+    }
+    write(core, Write::Weights(*span))
+}
+
+pub(super) fn parameters<C: Core>(core: &mut C, span: &ParameterSpan<'_>) -> Result<(), Verdict> {
+    let caps = core.capabilities();
+    within(usize::from(span.first) + span.len(), usize::from(caps.neurons))?;
+    let Some(spec) = caps.parameter(span.parameter) else {
+        return Err(Verdict::Refuse(RefusalCode::OutOfRange, span.parameter as u32, 0));
+    };
+    let (low, high) = (spec.code_min, spec.code_max);
+    if let Some(code) = span.codes().find(|code| *code < low || *code > high) {
+        let nearest = u32::from(code.clamp(low, high));
+        return Err(Verdict::Refuse(RefusalCode::OutOfRange, u32::from(code), nearest));
+    }
+    write(core, Write::Parameter(*span))
+}
