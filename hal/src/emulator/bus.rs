@@ -25,3 +25,33 @@ pub(crate) fn deliver(profile: &Profile, caps: &Capabilities, spikes: &mut Vec<S
     spikes.truncate(caps.buffers.spikes_per_trial as usize);
     (before - spikes.len()) as u64
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn burst(ticks: impl Iterator<Item = u32>) -> Vec<SpikeEvent> {
+        ticks.enumerate().map(|(k, tick)| SpikeEvent::new(tick, k as u16)).collect()
+    }
+
+    #[test]
+    fn a_synchronous_burst_loses_what_is_beyond_the_capacity() {
+        let profile = Profile::preset("bss2-cal").unwrap();
+        let caps = profile.capabilities(0).unwrap();
+        let mut spikes = burst((0..512).map(|_| 100));
+        assert_eq!(deliver(&profile, &caps, &mut spikes), 262);
+        // In order of time (and address): the first ones get through.
+        assert_eq!(spikes, burst((0..250).map(|_| 100)));
+    }
+
+    #[test]
+    fn nothing_is_lost_below_the_rate() {
+        let profile = Profile::preset("bss2-cal").unwrap();
+        let caps = profile.capabilities(0).unwrap();
+        // One every 8 ns is the rate of the bus.
+        let mut spikes = burst((0..512).map(|k| 2 * k));
+        assert_eq!(deliver(&profile, &caps, &mut spikes), 0);
+        assert_eq!(spikes.len(), 512);
+    }
+}

@@ -11,7 +11,7 @@ use crate::config::ChipConfig;
 /// Blocks that share a time loop.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
-    /// First block, and number of blocks (1, 2 or 4).
+    /// First block, and number of blocks: 1, or 4 where no spike returns.
     pub(crate) first: usize,
     pub(crate) blocks: usize,
     /// `[row, block]`.
@@ -19,6 +19,8 @@ pub(crate) struct Part {
     /// Per-synapse gains, same layout; empty if all are 1.
     synapse: Vec<Row>,
     rows: Vec<u64>,
+    /// For each row, a bit for each block with a weight that is not zero.
+    live: Vec<u8>,
 }
 
 /// A group of the layout, as a range of parts.
@@ -59,25 +61,45 @@ pub(crate) struct Compiled {
     stage_of: Vec<u32>,
     /// First and last column that can matter.
     columns: core::ops::Range<usize>,
+    /// Whether a neuron has ever driven another since these neurons were powered `[source, target]`:
+    /// the layout only ever gets less parallel, so it is not rebuilt again and again.
+    pattern: Vec<bool>,
 }
 
 impl Compiled {
     /// Everything from scratch.
     pub(crate) fn new(chip: &DrawnChip, caps: &Capabilities, config: &ChipConfig) -> Self {
+        let squared = config.neurons() * config.neurons();
+        Self::with_pattern(
+            chip,
+            caps,
+            config,
+            vec![false; if caps.recurrent { squared } else { 0 }],
+        )
+    }
+
+    fn with_pattern(
+        chip: &DrawnChip,
+        caps: &Capabilities,
+        config: &ChipConfig,
+        mut pattern: Vec<bool>,
+    ) -> Self {
         let neurons = config.neurons();
-        let enabled: Vec<u16> = (0..neurons).filter(|n| config.enabled[*n]).map(|n| n as u16).collect();
+        let enabled: Vec<u16> =
+            (0..neurons).filter(|n| config.enabled[*n]).map(|n| n as u16).collect();
         let inputs = usize::from(caps.inputs);
         let mut targets = vec![Vec::new(); neurons];
         if caps.recurrent {
             for &n in &enabled {
-                let row = config.row(inputs + usize::from(n));
-                // A stuck bit can make a synapse out of a zero.
-                let extra = |t: usize| !chip.stuck_bits.is_empty() && realised(chip, inputs + usize::from(n), t, row[t]) != 0;
-                targets[usize::from(n)] = enabled
-                    .iter()
-                    .copied()
-                    .filter(|t| row[usize::from(*t)] != 0 || extra(usize::from(*t)))
-                    .collect();
+                let source = inputs + usize::from(n);
+                let row = config.row(source);
+                for &t in &enabled {
+                    let known = &mut pattern[usize::from(n) * neurons + usize::from(t)];
+                    *known |= realised(chip, source, usize::from(t), row[usize::from(t)]) != 0;
+                    if *known {
+                        targets[usize::from(n)].push(t);
+                    }
+                }
             }
         }
         let layout = groups(&enabled, neurons, &targets);
@@ -102,13 +124,14 @@ impl Compiled {
             sources,
             stage_of: vec![NOWHERE; neurons],
             columns: first..last,
+            pattern,
         };
         for group in &layout {
             this.add_group(chip, caps, group);
         }
         this.set_channels();
         for k in 0..this.sources.len() {
-            this.set_row(chip, k);
+            this.set_row(chip, k, None);
         }
         this.find_drives(inputs);
         this
@@ -120,7 +143,7 @@ impl Compiled {
         let mut left: &[u16] = &group.neurons;
         while !left.is_empty() {
             let wanted = left.len().div_ceil(WIDTH);
-            let blocks = if wanted >= 4 { 4 } else { wanted.min(2) };
+            let blocks = if wanted >= 4 && !group.cyclic { 4 } else { 1 };
             let first = self.blocks.len();
             for _ in 0..blocks {
                 let (now, rest) = left.split_at(left.len().min(WIDTH));
@@ -134,6 +157,7 @@ impl Compiled {
                 weights: vec![Row::ZERO; rows * blocks],
                 synapse,
                 rows: vec![0; rows.div_ceil(64)],
+                live: vec![0; rows],
             });
         }
         for n in &group.neurons {
@@ -188,40 +212,45 @@ impl Compiled {
         }
     }
 
-    /// Recomputes one row of weights in every part.
-    fn set_row(&mut self, chip: &DrawnChip, k: usize) {
+    /// Recomputes one row of weights, where it differs from `old` codes if these are given.
+    #[inline(always)]
+    fn set_row_body(&mut self, chip: &DrawnChip, k: usize, old: Option<&[i8]>) {
         let source = self.sources[k] as usize;
         let codes = self.config.row(source);
+        let broken = !chip.stuck_bits.is_empty();
         for part in &mut self.parts {
-            let mut any = false;
             for b in 0..part.blocks {
                 let block = &self.blocks[part.first + b];
-                let mut code = [0.0_f32; WIDTH];
-                if chip.stuck_bits.is_empty() {
-                    for lane in 0..WIDTH {
-                        code[lane] = f32::from(codes[block.neuron[lane] as usize]);
-                    }
-                } else {
-                    for lane in 0..WIDTH {
-                        let n = block.neuron[lane] as usize;
-                        code[lane] = f32::from(realised(chip, source, n, codes[n]));
-                    }
+                let new = block.pick(codes);
+                if old.is_some_and(|old| block.pick(old) == new) {
+                    continue;
                 }
-                let synapse = part.synapse.get(k * part.blocks + b);
-                let out = &mut part.weights[k * part.blocks + b].0;
-                let mut nonzero = 0_u32;
-                for lane in 0..WIDTH {
-                    let gain = if code[lane] > 0.0 { block.gain_exc.0[lane] } else { block.gain_inh.0[lane] };
-                    let jump = code[lane] * gain * synapse.map_or(1.0, |s| s.0[lane]);
-                    out[lane] = jump;
-                    nonzero |= jump.to_bits() & 0x7fff_ffff;
-                }
-                any |= nonzero != 0;
+                let new = if broken { stuck_codes(chip, source, block, new) } else { new };
+                let at = k * part.blocks + b;
+                let synapse = part.synapse.get(at).map_or(&ONES, |row| &row.0);
+                let any = jumps(&mut part.weights[at].0, &new, block, synapse);
+                let bit = 1 << b;
+                part.live[k] = if any { part.live[k] | bit } else { part.live[k] & !bit };
             }
             let bit = 1_u64 << (k % 64);
             let word = &mut part.rows[k / 64];
-            *word = if any { *word | bit } else { *word & !bit };
+            *word = if part.live[k] != 0 { *word | bit } else { *word & !bit };
         }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn set_row_avx2(&mut self, chip: &DrawnChip, k: usize, old: Option<&[i8]>) {
+        self.set_row_body(chip, k, old);
+    }
+
+    fn set_row(&mut self, chip: &DrawnChip, k: usize, old: Option<&[i8]>) {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: the features were just found.
+            return unsafe { self.set_row_avx2(chip, k, old) };
+        }
+        self.set_row_body(chip, k, old);
     }
 
     /// Whether the layout still holds: spikes go to later stages, or stay in a cyclic one.
@@ -242,7 +271,8 @@ impl Compiled {
     fn find_drives(&mut self, inputs: usize) {
         for stage in &mut self.stages {
             let parts = &self.parts[stage.parts.clone()];
-            let any = |mut rows: core::ops::Range<usize>| rows.any(|k| parts.iter().any(|p| p.has(k)));
+            let any =
+                |mut rows: core::ops::Range<usize>| rows.any(|k| parts.iter().any(|p| p.has(k)));
             stage.from_inputs = any(0..inputs);
             stage.from_neurons = any(inputs..self.sources.len());
         }
@@ -263,8 +293,12 @@ impl Compiled {
             self.config.spiking.clone_from(&config.spiking);
             self.grid = Grid::new(chip, config.recording.sample_period);
             for block in &mut self.blocks {
-                let neurons: Vec<u16> =
-                    block.neuron.iter().take(block.used.count_ones() as usize).map(|n| *n as u16).collect();
+                let neurons: Vec<u16> = block
+                    .neuron
+                    .iter()
+                    .take(block.used.count_ones() as usize)
+                    .map(|n| *n as u16)
+                    .collect();
                 *block = Block::new(chip, caps, config, self.grid, &neurons);
             }
         }
@@ -273,20 +307,24 @@ impl Compiled {
             self.set_channels();
         }
         let mut changed = false;
+        let mut old = vec![0; config.neurons()];
+        let columns = self.columns.clone();
         for k in 0..self.sources.len() {
             let source = self.sources[k] as usize;
-            let new = &config.row(source)[self.columns.clone()];
-            if same_neurons && self.config.row(source)[self.columns.clone()] == *new {
+            let new = &config.row(source)[columns.clone()];
+            if same_neurons && self.config.row(source)[columns.clone()] == *new {
                 continue;
             }
-            let columns = self.columns.clone();
-            self.config.row_mut(source)[columns].copy_from_slice(new);
-            self.set_row(chip, k);
+            let own = &mut self.config.row_mut(source)[columns.clone()];
+            old[columns.clone()].copy_from_slice(own);
+            own.copy_from_slice(new);
+            self.set_row(chip, k, same_neurons.then_some(&old));
             changed = true;
         }
         if changed {
             if !self.layout_holds(inputs) {
-                *self = Self::new(chip, caps, config);
+                let pattern = core::mem::take(&mut self.pattern);
+                *self = Self::with_pattern(chip, caps, config, pattern);
                 return;
             }
             self.find_drives(inputs);
@@ -312,8 +350,34 @@ impl Part {
     }
 }
 
+const ONES: [f32; WIDTH] = [1.0; WIDTH];
+
+/// Weight codes as they are in broken memory.
+fn stuck_codes(chip: &DrawnChip, source: usize, block: &Block, codes: [i8; WIDTH]) -> [i8; WIDTH] {
+    core::array::from_fn(|l| realised(chip, source, block.neuron[l] as usize, codes[l]))
+}
+
+/// Jumps of the current for weight codes; whether any is not zero.
+#[inline(always)]
+fn jumps(
+    out: &mut [f32; WIDTH],
+    codes: &[i8; WIDTH],
+    block: &Block,
+    synapse: &[f32; WIDTH],
+) -> bool {
+    let mut any = 0_u32;
+    for lane in 0..WIDTH {
+        let code = f32::from(codes[lane]);
+        let gain = if code > 0.0 { block.gain_exc.0[lane] } else { block.gain_inh.0[lane] };
+        let jump = code * gain * synapse[lane];
+        out[lane] = jump;
+        any |= jump.to_bits() << 1;
+    }
+    any != 0
+}
+
 /// The code that a synapse realises when `code` is written: stuck bits stay as they are.
-fn realised(chip: &DrawnChip, source: usize, neuron: usize, code: i8) -> i8 {
+pub(crate) fn realised(chip: &DrawnChip, source: usize, neuron: usize, code: i8) -> i8 {
     let key = (source as u32, neuron as u16);
     match chip.stuck_bits.binary_search_by_key(&key, |s| (s.source, s.neuron)) {
         Ok(at) => chip.stuck_bits[at].apply(code),

@@ -44,3 +44,32 @@ pub(crate) fn first_crossing(v0: f32, d0: f32, v1: f32, d1: f32, threshold: f32)
     }
     Some(s as f32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::first_crossing;
+
+    #[test]
+    fn a_line_is_crossed_where_it_should_be() {
+        let s = first_crossing(0.0, 2.0, 2.0, 2.0, 0.5).unwrap_or(f32::NAN);
+        assert!((s - 0.25).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_hump_between_low_ends_is_found() {
+        // 4 s (1 − s): 1 at the middle; 0.75 at a quarter.
+        let s = first_crossing(0.0, 4.0, 0.0, -4.0, 0.75).unwrap_or(f32::NAN);
+        assert!((s - 0.25).abs() < 1e-6);
+        assert_eq!(first_crossing(0.0, 4.0, 0.0, -4.0, 1.01), None);
+    }
+
+    #[test]
+    fn what_starts_above_crosses_at_once() {
+        assert_eq!(first_crossing(1.0, -1.0, 0.0, -1.0, 0.5), Some(0.0));
+    }
+
+    #[test]
+    fn what_falls_never_crosses() {
+        assert_eq!(first_crossing(0.0, -1.0, -1.0, -1.0, 0.5), None);
+    }
+}

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum EmulatorError {
     /// No such preset.
-    #[error("no preset named {name:?}{hint}; there are bss2-chip66-uncal, bss2-cal, delgrad-hwaware, pnas-decal, dynapse-like, loihi-like, fpga-ideal")]
+    #[error(
+        "no preset named {name:?}{hint}; there are bss2-chip66-uncal, bss2-cal, delgrad-hwaware, pnas-decal, dynapse-like, loihi-like, fpga-ideal"
+    )]
     UnknownPreset {
         /// What was asked for.
         name: String,
@@ -15,7 +17,9 @@ pub enum EmulatorError {
         hint: String,
     },
     /// An option has an unknown key.
-    #[error("unknown option {key:?} of an emulated chip{hint}; valid: preset, profile, chip, seed, noise_seed, sigma, neurons, inputs, noise")]
+    #[error(
+        "unknown option {key:?} of an emulated chip{hint}; valid: preset, profile, chip, seed, noise_seed, sigma, neurons, inputs, noise"
+    )]
     UnknownOption {
         /// The key.
         key: String,

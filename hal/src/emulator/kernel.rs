@@ -326,7 +326,13 @@ impl Pieces<'_, '_> {
         Some((key, self.bundle.weights[row * width + self.block].0[lane]))
     }
 
-    fn lane(&self, lane: usize, start: [f32; 3], stored: &mut Stored, fired: &mut Vec<Fired>) -> [f32; 3] {
+    fn lane(
+        &self,
+        lane: usize,
+        start: [f32; 3],
+        stored: &mut Stored,
+        fired: &mut Vec<Fired>,
+    ) -> [f32; 3] {
         let block = &self.bundle.blocks[self.block];
         let (leak, reset) = (block.leak.0[lane], block.reset.0[lane]);
         let threshold = stored.threshold.0[lane];
@@ -351,8 +357,10 @@ impl Pieces<'_, '_> {
                 let end = f.mem.mul_add(v, f.couple_exc.mul_add(e, f.couple_inh * i));
                 let (e_end, i_end) = (e * f.exc, i * f.inh);
                 let span = (until - t) * self.bundle.step_us;
-                let slope = [leak.mul_add(v, e + i) * span, leak.mul_add(end, e_end + i_end) * span];
-                let crossing = if done { None } else { first_crossing(v, slope[0], end, slope[1], threshold) };
+                let slope =
+                    [leak.mul_add(v, e + i) * span, leak.mul_add(end, e_end + i_end) * span];
+                let crossing =
+                    if done { None } else { first_crossing(v, slope[0], end, slope[1], threshold) };
                 if let Some(s) = crossing {
                     let elapsed = s * (until - t);
                     let f = self.factors(lane, elapsed);

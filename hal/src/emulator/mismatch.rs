@@ -256,7 +256,12 @@ impl DrawnChip {
                     if draws.uniform() < faults.stuck_bit {
                         let choice = draws.bits();
                         let bit = ((choice >> 1) % u64::from(bits)) as u8;
-                        self.stuck_bits.push(StuckBit { source, neuron, bit, high: choice & 1 == 1 });
+                        self.stuck_bits.push(StuckBit {
+                            source,
+                            neuron,
+                            bit,
+                            high: choice & 1 == 1,
+                        });
                     }
                 }
             }

@@ -19,6 +19,7 @@ mod adc;
 mod bus;
 mod compiled;
 mod crossing;
+pub mod digital;
 mod error;
 mod kernel;
 mod lanes;
@@ -87,7 +88,12 @@ impl Emulator {
     ///
     /// # Errors
     /// [`EmulatorError::Profile`] and [`EmulatorError::Threads`].
-    pub fn new(profile: Profile, chip_seed: u64, noise_seed: u64, threads: usize) -> Result<Self, Error> {
+    pub fn new(
+        profile: Profile,
+        chip_seed: u64,
+        noise_seed: u64,
+        threads: usize,
+    ) -> Result<Self, Error> {
         profile.check()?;
         Self::from_chip(DrawnChip::draw(&profile, chip_seed), Some(noise_seed), threads)
     }
@@ -96,7 +102,11 @@ impl Emulator {
     ///
     /// # Errors
     /// As [`Emulator::new`].
-    pub fn from_chip(chip: DrawnChip, noise_seed: Option<u64>, threads: usize) -> Result<Self, Error> {
+    pub fn from_chip(
+        chip: DrawnChip,
+        noise_seed: Option<u64>,
+        threads: usize,
+    ) -> Result<Self, Error> {
         let threads = threads.max(1);
         let caps = chip.profile.capabilities(chip.serial())?;
         let compiled = Compiled::new(&chip, &caps, &ChipConfig::power_up(&caps));
@@ -137,6 +147,43 @@ impl Emulator {
             return Err(simd);
         }
         self.simd = simd;
+        Ok(())
+    }
+
+    /// A quick check for the common case that only weights have changed; `false` means "look closer".
+    fn plainly_valid(&self, config: &ChipConfig) -> bool {
+        let last = &self.compiled.config;
+        let (low, high) = (self.caps.weight_min, self.caps.weight_max);
+        let widest =
+            config.weights.iter().fold(0, |most: u8, w| most.max(w.wrapping_sub(low) as u8));
+        config.neurons() == last.neurons()
+            && config.sources() == last.sources()
+            && config.weights.len() == last.weights.len()
+            && config.enabled.len() == last.enabled.len()
+            && config.spiking.len() == last.spiking.len()
+            && config.parameters == last.parameters
+            && config.recording == last.recording
+            && widest <= high.wrapping_sub(low) as u8
+    }
+
+    /// What would otherwise be found out in the middle of a run: lists of the wrong length, and a
+    /// recording that never ends.
+    fn check_shape(&self, config: &ChipConfig) -> Result<(), Error> {
+        let (neurons, sources) = (usize::from(self.caps.neurons), self.caps.sources());
+        let lists = config.parameters.iter().map(|(_, codes)| codes.len());
+        let shortest = lists.chain([config.enabled.len(), config.spiking.len()]).min();
+        if config.weights.len() != neurons * sources || shortest.is_none_or(|n| n < neurons) {
+            let expected = (sources, neurons);
+            let got = (config.weights.len() / neurons, shortest.unwrap_or(0));
+            return Err(Error::ConfigShape { expected, got });
+        }
+        let recording = &config.recording;
+        let last =
+            u64::from(recording.samples).saturating_sub(1) * u64::from(recording.sample_period);
+        if !recording.traces.is_empty() && last > u64::from(self.caps.max_duration) {
+            let reason = "the last sample lies beyond the longest trial: take fewer samples";
+            return Err(Error::Recording { reason });
+        }
         Ok(())
     }
 
@@ -207,11 +254,15 @@ impl Emulator {
             Some(pool) if tasks.len() > 1 => {
                 let scratch: Vec<_> = self.scratch.iter_mut().map(std::sync::Mutex::new).collect();
                 pool.install(|| {
-                    tasks.into_par_iter().with_max_len(1).for_each(|(stimuli, samples, results)| {
-                        let thread = rayon::current_thread_index().unwrap_or(0);
-                        let mut own = scratch[thread].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                        run_chunk(setting, stimuli, samples, results, &mut own);
-                    });
+                    tasks.into_par_iter().with_max_len(1).for_each(
+                        |(stimuli, samples, results)| {
+                            let thread = rayon::current_thread_index().unwrap_or(0);
+                            let mut own = scratch[thread]
+                                .lock()
+                                .unwrap_or_else(std::sync::PoisonError::into_inner);
+                            run_chunk(setting, stimuli, samples, results, &mut own);
+                        },
+                    );
                 });
             }
             _ => {
@@ -229,7 +280,10 @@ impl Chip for Emulator {
     }
 
     fn configure(&mut self, config: &ChipConfig) -> Result<(), Error> {
-        config.check(&self.caps)?;
+        if !self.plainly_valid(config) {
+            config.check(&self.caps)?;
+            self.check_shape(config)?;
+        }
         // Queued runs belong to the configuration under which they were submitted.
         self.work();
         self.compiled.update(&self.chip, &self.caps, config);

@@ -27,7 +27,12 @@ pub(crate) enum NoiseOf {
 pub(crate) fn philox(mut c: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
         let (p0, p1) = (u64::from(c[0]) * u64::from(M0), u64::from(c[2]) * u64::from(M1));
-        c = [(p1 >> 32) as u32 ^ c[1] ^ key[0], p1 as u32, (p0 >> 32) as u32 ^ c[3] ^ key[1], p0 as u32];
+        c = [
+            (p1 >> 32) as u32 ^ c[1] ^ key[0],
+            p1 as u32,
+            (p0 >> 32) as u32 ^ c[3] ^ key[1],
+            p0 as u32,
+        ];
         key = [key[0].wrapping_add(W0), key[1].wrapping_add(W1)];
     }
     c
@@ -35,8 +40,14 @@ pub(crate) fn philox(mut c: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 
 /// Philox4x32-10 of sixteen counters that differ in their third word.
 #[inline(always)]
-pub(crate) fn philox_lanes<L: Lanes>(key: [u32; 2], trial: u64, third: L::U, fourth: u32) -> [L::U; 4] {
-    let mut c = [L::splat_u(trial as u32), L::splat_u((trial >> 32) as u32), third, L::splat_u(fourth)];
+pub(crate) fn philox_lanes<L: Lanes>(
+    key: [u32; 2],
+    trial: u64,
+    third: L::U,
+    fourth: u32,
+) -> [L::U; 4] {
+    let mut c =
+        [L::splat_u(trial as u32), L::splat_u((trial >> 32) as u32), third, L::splat_u(fourth)];
     let mut key = key;
     let mut round = 0;
     while round < 10 {
@@ -138,13 +149,22 @@ impl Noise {
 
     /// Eight normal numbers for each of sixteen neurons; `group` counts groups of eight.
     #[inline(always)]
-    pub(crate) fn words<L: Lanes>(self, of: NoiseOf, trial: u64, neurons: &[u32; WIDTH], group: u32) -> [L::U; 4] {
+    pub(crate) fn words<L: Lanes>(
+        self,
+        of: NoiseOf,
+        trial: u64,
+        neurons: &[u32; WIDTH],
+        group: u32,
+    ) -> [L::U; 4] {
         philox_lanes::<L>(self.key, trial, L::load_u(neurons), of as u32 | group)
     }
 
     /// Four uniform words for one neuron.
     pub(crate) fn bits(self, of: NoiseOf, trial: u64, neuron: u32, index: u32) -> [u32; 4] {
-        philox([trial as u32, (trial >> 32) as u32, neuron, of as u32 | (index & 0xff_ffff)], self.key)
+        philox(
+            [trial as u32, (trial >> 32) as u32, neuron, of as u32 | (index & 0xff_ffff)],
+            self.key,
+        )
     }
 
     /// One standard normal number for one neuron.
@@ -260,5 +280,77 @@ impl Lanes for One {
     #[inline(always)]
     fn as_u(a: f32) -> u32 {
         a.to_bits()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::emulator::lanes::Array;
+
+    #[test]
+    fn philox_gives_the_published_vectors() {
+        // Known answers of the Random123 distribution.
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+        let ones = u32::MAX;
+        assert_eq!(
+            philox([ones; 4], [ones; 2]),
+            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
+        );
+        let pi = [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344];
+        let expected = [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1];
+        assert_eq!(philox(pi, [0xa409_3822, 0x299f_31d0]), expected);
+    }
+
+    #[test]
+    fn lanes_and_single_numbers_agree_bit_for_bit() {
+        let noise = Noise::new(0x0123_4567_89ab_cdef);
+        let neurons = core::array::from_fn(|l| 3 * l as u32);
+        let trial = 5 << 40 | 77;
+        for group in 0..40 {
+            let words = noise.words::<Array>(NoiseOf::Sample, trial, &neurons, group);
+            for (w, word) in words.iter().enumerate() {
+                let (a, b) = normals::<Array>(*word);
+                for l in 0..WIDTH {
+                    let index = 8 * group + 2 * w as u32;
+                    let single = |i| noise.normal(NoiseOf::Sample, trial, neurons[l], i);
+                    assert_eq!(a[l].to_bits(), single(index).to_bits());
+                    assert_eq!(b[l].to_bits(), single(index + 1).to_bits());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_radius_and_angle_is_that_of_the_exact_functions() {
+        for k in 0..=u16::MAX {
+            // All radii at one angle, all angles at one radius.
+            for word in [u32::from(k) << 16 | 0x1234, 0x8000_0000 | u32::from(k)] {
+                let (a, b) = normals::<One>(word);
+                let u = (f64::from(word >> 16) + 0.5) / 65536.0;
+                let radius = (-2.0 * u.ln()).sqrt();
+                let angle = (f64::from(word & 0xffff) + 0.5) / 65536.0 * core::f64::consts::TAU;
+                assert!((f64::from(a) - radius * angle.cos()).abs() < 3e-6, "{word:x} {a}");
+                assert!((f64::from(b) - radius * angle.sin()).abs() < 3e-6, "{word:x} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn noise_is_standard_normal() {
+        let noise = Noise::new(9);
+        let n = 200_000_u32;
+        let (mut m1, mut m2, mut m4) = (0.0, 0.0, 0.0);
+        for k in 0..n {
+            let z = f64::from(noise.normal(NoiseOf::Jitter, u64::from(k / 100), k % 7, k % 100));
+            m1 += z;
+            m2 += z * z;
+            m4 += z * z * z * z;
+        }
+        let n = f64::from(n);
+        // Three standard errors: 1/√n, √2/√n, √96/√n.
+        assert!((m1 / n).abs() < 3.0 / n.sqrt());
+        assert!((m2 / n - 1.0).abs() < 3.0 * 2.0_f64.sqrt() / n.sqrt());
+        assert!((m4 / n - 3.0).abs() < 3.0 * 96.0_f64.sqrt() / n.sqrt());
     }
 }

@@ -1,9 +1,9 @@
 //! An emulated chip from `key=value` options, as they stand in a selector.
 
 use super::Emulator;
+use super::error::EmulatorError;
 use super::mismatch::DrawnChip;
 use super::profile::Profile;
-use super::error::EmulatorError;
 use crate::error::Error;
 use crate::nearest::{hint, nearest};
 use std::path::Path;
@@ -12,7 +12,11 @@ use std::path::Path;
 pub const KEYS: [&str; 9] =
     ["preset", "profile", "chip", "seed", "noise_seed", "sigma", "neurons", "inputs", "noise"];
 
-fn number<T: std::str::FromStr>(key: &str, value: &str, expected: &'static str) -> Result<T, EmulatorError> {
+fn number<T: std::str::FromStr>(
+    key: &str,
+    value: &str,
+    expected: &'static str,
+) -> Result<T, EmulatorError> {
     value.trim().parse().map_err(|_| EmulatorError::OptionValue {
         key: key.to_owned(),
         value: value.to_owned(),
@@ -39,8 +43,10 @@ impl Emulator {
                 .into());
             }
         }
-        let get = |name: &str| options.iter().rev().find(|(k, _)| k == name).map(|(_, v)| v.as_str());
-        let noise_seed = get("noise_seed").map(|v| number("noise_seed", v, "a whole number")).transpose()?;
+        let get =
+            |name: &str| options.iter().rev().find(|(k, _)| k == name).map(|(_, v)| v.as_str());
+        let noise_seed =
+            get("noise_seed").map(|v| number("noise_seed", v, "a whole number")).transpose()?;
         let quiet = match get("noise") {
             None | Some("on") => false,
             Some("off") => true,

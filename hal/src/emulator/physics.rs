@@ -101,6 +101,8 @@ pub(crate) struct Block {
     pub(crate) neuron: [u32; WIDTH],
     /// Lanes that are neurons.
     pub(crate) used: u16,
+    /// Whether all lanes are neurons, with consecutive numbers.
+    consecutive: bool,
     pub(crate) tables: Box<Tables>,
 }
 
@@ -188,6 +190,7 @@ impl Block {
             gain_inh: row,
             neuron: [0; WIDTH],
             used: 0,
+            consecutive: false,
             tables: Box::new(Tables {
                 mem: table,
                 exc: table,
@@ -211,10 +214,31 @@ impl Block {
             let values = Values::of(chip, caps, config, usize::from(n));
             block.fill(chip, &values, config.spiking[usize::from(n)], grid, lane, n);
         }
+        block.consecutive = neurons.len() == WIDTH && neurons.windows(2).all(|w| w[1] == w[0] + 1);
         block
     }
 
-    fn fill(&mut self, chip: &DrawnChip, v: &Values, spiking: bool, grid: Grid, lane: usize, n: u16) {
+    /// The sixteen entries of `of` (one for each neuron of the chip) for these lanes.
+    #[inline(always)]
+    pub(crate) fn pick(&self, of: &[i8]) -> [i8; WIDTH] {
+        let first = self.neuron[0] as usize;
+        if self.consecutive
+            && let Some(codes) = of[first..].first_chunk()
+        {
+            return *codes;
+        }
+        core::array::from_fn(|l| of[self.neuron[l] as usize])
+    }
+
+    fn fill(
+        &mut self,
+        chip: &DrawnChip,
+        v: &Values,
+        spiking: bool,
+        grid: Grid,
+        lane: usize,
+        n: u16,
+    ) {
         let h = grid.step_us();
         for part in 0..=PARTS {
             let t = h * part as f64 / PARTS as f64;

@@ -4,20 +4,29 @@
 //! form and unknown keys are refused by name. One *chip* of a kind is drawn from a profile and a
 //! seed, see [`DrawnChip`](super::DrawnChip). `θ` always means threshold − leak.
 
+use super::error::EmulatorError as Error;
 use crate::caps::{
     Adc, Buffers, Capabilities, Identity, Law, PROTOCOL_VERSION, Parameter, ParameterSpec, Unit,
 };
-use super::error::EmulatorError as Error;
 use crate::nearest::{hint, nearest};
 use serde::{Deserialize, Serialize};
 
 /// Names of the compiled-in profiles and what they are.
 pub const PRESETS: [(&str, &str); 7] = [
-    ("bss2-chip66-uncal", "BrainScaleS-2 with the mismatch measured on one real chip, uncalibrated"),
+    (
+        "bss2-chip66-uncal",
+        "BrainScaleS-2 with the mismatch measured on one real chip, uncalibrated",
+    ),
     ("bss2-cal", "BrainScaleS-2 with the residuals that its published calibration demands"),
     ("delgrad-hwaware", "small noise model that agrees with silicon on Yin-Yang (Göltz et al.)"),
-    ("pnas-decal", "ideal but for tau_mem, tau_syn and theta detuned by N(1, sigma) (Cramer et al., PNAS 2022)"),
-    ("dynapse-like", "subthreshold chip: 20 % on every current, 4-bit weights, no membrane read-back"),
+    (
+        "pnas-decal",
+        "ideal but for tau_mem, tau_syn and theta detuned by N(1, sigma) (Cramer et al., PNAS 2022)",
+    ),
+    (
+        "dynapse-like",
+        "subthreshold chip: 20 % on every current, 4-bit weights, no membrane read-back",
+    ),
     ("loihi-like", "digital core: 8-bit weights, 12-bit decays, 23-bit state"),
     ("fpga-ideal", "digital core without limits that matter: the reference of bit-exact designs"),
 ];
@@ -405,7 +414,10 @@ impl Profile {
         ensure((1..=4096).contains(&size.neurons), "size.neurons must be 1 ..= 4096")?;
         ensure((1..=4096).contains(&size.inputs), "size.inputs must be 1 ..= 4096")?;
         ensure(size.block >= 1, "size.block must be at least 1")?;
-        ensure(size.weight_min <= 0 && size.weight_max > 0, "size.weight_min must be <= 0 < size.weight_max")?;
+        ensure(
+            size.weight_min <= 0 && size.weight_max > 0,
+            "size.weight_min must be <= 0 < size.weight_max",
+        )?;
         ensure((1..=1_000_000).contains(&time.tick_ns), "time.tick_ns must be 1 ..= 1000000")?;
         ensure((1..=1000).contains(&time.stamp_ticks), "time.stamp_ticks must be 1 ..= 1000")?;
         let steps_ok = time.max_step_ns >= 1.0 && time.max_step_ns <= 1e9;
@@ -423,7 +435,8 @@ impl Profile {
         let refractory = nominal.refractory_us >= 0.0 && nominal.refractory_step_us >= 0.0;
         ensure(refractory, "nominal.refractory_us and refractory_step_us must not be negative")?;
         ensure((0.0..=100.0).contains(&self.sigma), "sigma must be 0 ..= 100")?;
-        let clips = self.mismatch.clip_low > 0.0 && self.mismatch.clip_high >= self.mismatch.clip_low;
+        let clips =
+            self.mismatch.clip_low > 0.0 && self.mismatch.clip_high >= self.mismatch.clip_low;
         ensure(clips, "mismatch.clip_low must be positive and not above clip_high")?;
         if let Some(adc) = &self.adc {
             ensure((1..=16).contains(&adc.bits), "adc.bits must be 1 ..= 16")?;
@@ -433,6 +446,8 @@ impl Profile {
             ensure((8..=31).contains(&digital.state_bits), "digital.state_bits must be 8 ..= 31")?;
             ensure(digital.fraction_bits <= 16, "digital.fraction_bits must be 0 ..= 16")?;
             ensure((4..=16).contains(&digital.decay_bits), "digital.decay_bits must be 4 ..= 16")?;
+            let exact = self.mismatch == Mismatch::default() && self.noise == Noise::default();
+            ensure(exact, "a digital chip has neither mismatch nor noise: remove those tables")?;
         }
         Ok(())
     }
@@ -558,10 +573,14 @@ impl Profile {
             Parameter::OffsetExc | Parameter::OffsetInh => (Unit::LsbPerMicrosecond, linear()?),
             Parameter::Refractory => (Unit::Microseconds, linear()?),
         };
-        let in_range = code.min <= code.reference && code.reference <= code.max && code.reference > 0;
+        let in_range =
+            code.min <= code.reference && code.reference <= code.max && code.reference > 0;
         if !in_range {
             return Err(Error::Profile {
-                reason: format!("codes.{} needs 0 < reference and min <= reference <= max", parameter.name()),
+                reason: format!(
+                    "codes.{} needs 0 < reference and min <= reference <= max",
+                    parameter.name()
+                ),
             });
         }
         let (code_min, code_max, code_default) = (code.min, code.max, code.reference);

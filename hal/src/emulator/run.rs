@@ -99,6 +99,7 @@ pub(crate) struct Scratch {
     counts: Vec<u32>,
     pending: Vec<Event>,
     now: Vec<Event>,
+    digital: super::digital::DigitalScratch,
 }
 
 /// Runs `stimuli`; `samples` is `[trial, sample, channel]` of this chunk.
@@ -109,6 +110,10 @@ pub(crate) fn run_chunk(
     results: &mut [TrialResult],
     scratch: &mut Scratch,
 ) {
+    if let Some(core) = &setting.chip.profile.digital {
+        let scratch = &mut scratch.digital;
+        return super::digital::run_chunk(setting, core, stimuli, samples, results, scratch);
+    }
     match setting.simd {
         #[cfg(target_arch = "x86_64")]
         Simd::Avx512 => {
@@ -126,13 +131,25 @@ pub(crate) fn run_chunk(
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma,avx2,bmi1,bmi2,popcnt,lzcnt")]
-fn chunk_avx512(s: Setting<'_>, st: &[Stimulus], sa: &mut [u16], r: &mut [TrialResult], sc: &mut Scratch) {
+fn chunk_avx512(
+    s: Setting<'_>,
+    st: &[Stimulus],
+    sa: &mut [u16],
+    r: &mut [TrialResult],
+    sc: &mut Scratch,
+) {
     chunk::<super::lanes::Avx512>(s, st, sa, r, sc);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn chunk_avx2(s: Setting<'_>, st: &[Stimulus], sa: &mut [u16], r: &mut [TrialResult], sc: &mut Scratch) {
+fn chunk_avx2(
+    s: Setting<'_>,
+    st: &[Stimulus],
+    sa: &mut [u16],
+    r: &mut [TrialResult],
+    sc: &mut Scratch,
+) {
     chunk::<Array>(s, st, sa, r, sc);
 }
 
@@ -166,9 +183,26 @@ fn chunk<L: Lanes>(
                 for k in 0..count {
                     let samples = &mut samples[k * per_trial..(k + 1) * per_trial];
                     match bundle.blocks.len() {
-                        4 => acyclic_trial::<L, 4>(setting, &bundle, stage, part, k, samples, &mut results[k], scratch),
-                        2 => acyclic_trial::<L, 2>(setting, &bundle, stage, part, k, samples, &mut results[k], scratch),
-                        _ => acyclic_trial::<L, 1>(setting, &bundle, stage, part, k, samples, &mut results[k], scratch),
+                        4 => acyclic_trial::<L, 4>(
+                            setting,
+                            &bundle,
+                            stage,
+                            part,
+                            k,
+                            samples,
+                            &mut results[k],
+                            scratch,
+                        ),
+                        _ => acyclic_trial::<L, 1>(
+                            setting,
+                            &bundle,
+                            stage,
+                            part,
+                            k,
+                            samples,
+                            &mut results[k],
+                            scratch,
+                        ),
                     }
                 }
             }
@@ -265,7 +299,11 @@ fn acyclic_trial<L: Lanes, const B: usize>(
     let events = drive(flight, stage);
     let grid = setting.compiled.grid;
     let converter = Converter::new(setting, part);
-    let wanted = if converter.records() { usize::from(setting.compiled.config.recording.samples) } else { 0 };
+    let wanted = if converter.records() {
+        usize::from(setting.compiled.config.recording.samples)
+    } else {
+        0
+    };
     if scratch.trace.len() < wanted * B {
         scratch.trace.resize(wanted * B, Row::ZERO);
     }
@@ -315,7 +353,7 @@ fn cyclic_trial<L: Lanes>(
     result: &mut TrialResult,
     scratch: &mut Scratch,
 ) {
-    let Scratch { trials, trace, stored, counts, pending, now } = scratch;
+    let Scratch { trials, trace, stored, counts, pending, now, .. } = scratch;
     let flight = &mut trials[k];
     let compiled = setting.compiled;
     let parts = &compiled.parts[stage.parts.clone()];
@@ -362,11 +400,7 @@ fn cyclic_trial<L: Lanes>(
             let sample = sampling.then_some(sample);
             let run = step < flight.steps;
             let stored = &mut stored[b..];
-            match bundle.blocks.len() {
-                4 => cyclic_step::<L, 4>(&bundle, stored, lines, sample, run, step, now, &mut fired),
-                2 => cyclic_step::<L, 2>(&bundle, stored, lines, sample, run, step, now, &mut fired),
-                _ => cyclic_step::<L, 1>(&bundle, stored, lines, sample, run, step, now, &mut fired),
-            }
+            cyclic_step::<L>(&bundle, stored, lines, sample, run, step, now, &mut fired);
         }
         if sampling {
             sample += 1;
@@ -394,7 +428,7 @@ fn cyclic_trial<L: Lanes>(
 
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "one step of one part")]
-fn cyclic_step<L: Lanes, const B: usize>(
+fn cyclic_step<L: Lanes>(
     bundle: &Bundle<'_>,
     stored: &mut [Stored],
     trace: &mut [Row],
@@ -404,10 +438,10 @@ fn cyclic_step<L: Lanes, const B: usize>(
     now: &[Event],
     fired: &mut Vec<Fired>,
 ) {
-    let Some(stored) = stored.first_chunk_mut::<B>() else { return };
-    let mut live = Live::<L, B>::load(stored);
+    let Some(stored) = stored.first_chunk_mut::<1>() else { return };
+    let mut live = Live::<L, 1>::load(stored);
     if let Some(sample) = sample {
-        record::<L, B>(&live, bundle, stored, trace, sample);
+        record::<L, 1>(&live, bundle, stored, trace, sample);
     }
     if run {
         live.advance(bundle, stored, step, now, fired);
@@ -439,7 +473,13 @@ fn arrival(setting: Setting<'_>, fired: Fired, time: f64) -> Event {
 }
 
 /// Collects the spikes of a finished stage and merges them into what drives the next ones.
-fn finish_stage(setting: Setting<'_>, flight: &mut InFlight, cyclic: bool, last: bool, counts: &mut [u32]) {
+fn finish_stage(
+    setting: Setting<'_>,
+    flight: &mut InFlight,
+    cyclic: bool,
+    last: bool,
+    counts: &mut [u32],
+) {
     let deliver = !last && setting.caps.recurrent;
     for k in 0..flight.fired.len() {
         let f = flight.fired[k];

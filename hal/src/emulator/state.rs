@@ -1,7 +1,7 @@
 //! A drawn chip as a file: the same bits come back.
 
-use super::mismatch::DrawnChip;
 use super::error::EmulatorError;
+use super::mismatch::DrawnChip;
 use std::path::Path;
 
 /// `u64` as a hexadecimal string: TOML integers are signed.
@@ -14,7 +14,8 @@ pub(crate) mod hex_u64 {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-        u64::from_str_radix(&text, 16).map_err(|_| D::Error::custom("16 hexadecimal digits expected"))
+        u64::from_str_radix(&text, 16)
+            .map_err(|_| D::Error::custom("16 hexadecimal digits expected"))
     }
 }
 
@@ -22,7 +23,10 @@ pub(crate) mod hex_u64 {
 pub(crate) mod hex_i16 {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(crate) fn serialize<S: Serializer>(values: &[i16], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(
+        values: &[i16],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = String::with_capacity(4 * values.len());
         for value in values {
@@ -33,7 +37,9 @@ pub(crate) mod hex_i16 {
         serializer.serialize_str(&text)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<i16>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<i16>, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         let wrong = || D::Error::custom("groups of four hexadecimal digits expected");
         if text.len() % 4 != 0 || !text.is_ascii() {
@@ -61,7 +67,8 @@ impl DrawnChip {
     /// [`EmulatorError::Profile`] naming the unknown key, the list of the wrong length, or the foreign
     /// version of the format.
     pub fn from_toml(text: &str) -> Result<Self, EmulatorError> {
-        let chip: Self = toml::from_str(text).map_err(|e| EmulatorError::Profile { reason: e.to_string() })?;
+        let chip: Self =
+            toml::from_str(text).map_err(|e| EmulatorError::Profile { reason: e.to_string() })?;
         chip.check()?;
         Ok(chip)
     }
@@ -69,7 +76,11 @@ impl DrawnChip {
     fn check(&self) -> Result<(), EmulatorError> {
         let refuse = |reason: String| Err(EmulatorError::Profile { reason });
         if self.format != Self::FORMAT {
-            return refuse(format!("chip file of format {}, this build reads {}", self.format, Self::FORMAT));
+            return refuse(format!(
+                "chip file of format {}, this build reads {}",
+                self.format,
+                Self::FORMAT
+            ));
         }
         self.profile.check()?;
         let neurons = usize::from(self.profile.size.neurons);
@@ -94,16 +105,21 @@ impl DrawnChip {
         }
         let synapses = self.sources() * neurons;
         if !self.synapse.is_empty() && self.synapse.len() != synapses {
-            return refuse(format!("synapse has {} values for {synapses} synapses", self.synapse.len()));
+            return refuse(format!(
+                "synapse has {} values for {synapses} synapses",
+                self.synapse.len()
+            ));
         }
         let beyond = |n: &u16| usize::from(*n) >= neurons;
         if self.dead.iter().chain(&self.stuck).any(beyond) {
             return refuse("a dead or stuck neuron does not exist".to_owned());
         }
         let sources = self.sources();
-        if self.stuck_bits.iter().any(|s| {
-            s.source as usize >= sources || usize::from(s.neuron) >= neurons || s.bit > 6
-        }) {
+        if self
+            .stuck_bits
+            .iter()
+            .any(|s| s.source as usize >= sources || usize::from(s.neuron) >= neurons || s.bit > 6)
+        {
             return refuse("a stuck bit belongs to no synapse".to_owned());
         }
         Ok(())
