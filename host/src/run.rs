@@ -131,16 +131,16 @@ impl<'a> Run<'a> {
         let mut run = Self::prepare(experiment, data, chip, folder)?;
         if !run.folder.has(file::CHECKPOINT) {
             // Killed before the first checkpoint: the folder says what was to be done.
-            run.folder.rewrite_metrics::<EpochMetrics>(&[])?;
+            run.folder.rewrite::<EpochMetrics>(file::METRICS, &[])?;
             return Ok(run);
         }
         let saved = checkpoint::load(&run.folder)?;
         run.check_chip(&saved)?;
         saved.restore(&mut run.trainer)?;
         run.earlier = saved.header.counters;
-        run.metrics = run.folder.metrics()?;
+        run.metrics = run.folder.lines(file::METRICS)?;
         run.metrics.truncate(run.trainer.position.epoch);
-        run.folder.rewrite_metrics(&run.metrics)?;
+        run.folder.rewrite(file::METRICS, &run.metrics)?;
         Ok(run)
     }
 
@@ -305,7 +305,7 @@ impl<'a> Run<'a> {
         }
         metrics.seconds = self.epoch_started.elapsed().as_secs_f64();
         self.epoch_started = Instant::now();
-        self.folder.append_metrics(&metrics)?;
+        self.folder.append(file::METRICS, &metrics)?;
         self.metrics.push(metrics.clone());
         Ok(metrics)
     }

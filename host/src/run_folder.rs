@@ -184,35 +184,34 @@ impl RunFolder {
         })
     }
 
-    /// Adds one line to the metrics.
+    /// Adds one JSON line to a file.
     ///
     /// # Errors
     /// [`RunFolderError::Io`].
-    pub fn append_metrics<T: Serialize>(&self, value: &T) -> Result<(), RunFolderError> {
+    pub fn append<T: Serialize>(&self, name: &str, value: &T) -> Result<(), RunFolderError> {
         let mut line = serde_json::to_vec(value)
-            .map_err(|e| self.io("encode", file::METRICS, io::Error::other(e)))?;
+            .map_err(|e| self.io("encode", name, io::Error::other(e)))?;
         line.push(b'\n');
         OpenOptions::new()
             .create(true)
             .append(true)
-            .open(self.file(file::METRICS))
+            .open(self.file(name))
             .and_then(|mut f| f.write_all(&line))
-            .map_err(|e| self.io("append to", file::METRICS, e))
+            .map_err(|e| self.io("append to", name, e))
     }
 
-    /// The whole lines of the metrics; a line cut off by a power loss is left out.
+    /// The whole JSON lines of a file, none if it is missing; a line cut off by a power loss is left out.
     ///
     /// # Errors
     /// [`RunFolderError::Io`].
-    pub fn metrics<T: DeserializeOwned>(&self) -> Result<Vec<T>, RunFolderError> {
-        if !self.has(file::METRICS) {
+    pub fn lines<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, RunFolderError> {
+        if !self.has(name) {
             return Ok(Vec::new());
         }
-        let file = File::open(self.file(file::METRICS))
-            .map_err(|e| self.io("read", file::METRICS, e))?;
+        let file = File::open(self.file(name)).map_err(|e| self.io("read", name, e))?;
         let mut values = Vec::new();
         for line in io::BufReader::new(file).lines() {
-            let line = line.map_err(|e| self.io("read", file::METRICS, e))?;
+            let line = line.map_err(|e| self.io("read", name, e))?;
             match serde_json::from_str(&line) {
                 Ok(value) => values.push(value),
                 Err(_) => break,
@@ -221,18 +220,18 @@ impl RunFolder {
         Ok(values)
     }
 
-    /// Keeps only these lines of the metrics: those that the checkpoint knows of.
+    /// Replaces the lines of a file: by those that the checkpoint knows of.
     ///
     /// # Errors
     /// [`RunFolderError::Io`].
-    pub fn rewrite_metrics<T: Serialize>(&self, values: &[T]) -> Result<(), RunFolderError> {
+    pub fn rewrite<T: Serialize>(&self, name: &str, values: &[T]) -> Result<(), RunFolderError> {
         let mut text = Vec::new();
         for value in values {
             serde_json::to_writer(&mut text, value)
-                .map_err(|e| self.io("encode", file::METRICS, io::Error::other(e)))?;
+                .map_err(|e| self.io("encode", name, io::Error::other(e)))?;
             text.push(b'\n');
         }
-        self.write(file::METRICS, &text)
+        self.write(name, &text)
     }
 }
 
@@ -288,15 +287,16 @@ mod tests {
     }
 
     #[test]
-    fn a_line_cut_off_in_the_metrics_is_left_out() {
+    fn a_line_cut_off_is_left_out() {
         let dir = tempfile::tempdir().unwrap();
         let run = RunFolder::create(dir.path()).unwrap();
-        run.append_metrics(&1).unwrap();
-        run.append_metrics(&[2]).unwrap();
-        let mut f = OpenOptions::new().append(true).open(run.file(file::METRICS)).unwrap();
+        run.append("m", &1).unwrap();
+        run.append("m", &[2]).unwrap();
+        let mut f = OpenOptions::new().append(true).open(run.file("m")).unwrap();
         f.write_all(b"{\"a\":").unwrap();
-        assert_eq!(run.metrics::<serde_json::Value>().unwrap().len(), 2);
-        run.rewrite_metrics(&[7]).unwrap();
-        assert_eq!(run.metrics::<u32>().unwrap(), [7]);
+        assert_eq!(run.lines::<serde_json::Value>("m").unwrap().len(), 2);
+        run.rewrite("m", &[7]).unwrap();
+        assert_eq!(run.lines::<u32>("m").unwrap(), [7]);
+        assert!(run.lines::<u32>("none").unwrap().is_empty());
     }
 }

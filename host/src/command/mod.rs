@@ -13,6 +13,7 @@ pub mod eval;
 pub mod info;
 pub mod list;
 pub mod output;
+pub mod robustness;
 pub mod table;
 pub mod train;
 
@@ -85,6 +86,8 @@ pub enum Verb {
     Train(train::Args),
     /// Show what the weights of a run are worth on a chip
     Eval(eval::Args),
+    /// Study accuracy against mismatch, for several ways of bringing a network onto a chip
+    Robustness(robustness::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -201,6 +204,7 @@ fn dispatch(verb: &Verb, context: &Context) -> Result<ExitCode, CommandError> {
         Verb::Emulate(args) => emulate::run(args, context),
         Verb::Train(args) => train::run(args, context),
         Verb::Eval(args) => eval::run(args, context),
+        Verb::Robustness(args) => robustness::run(args, context),
         Verb::Completions(args) => completions::run(args, context),
     }
 }
