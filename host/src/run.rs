@@ -15,7 +15,7 @@ use crate::experiment::Experiment;
 use crate::run_folder::{RunFolder, RunFolderError, file};
 use crate::command::info;
 use crate::command::output::Versioned;
-use crate::summary::{ChipSummary, EpochMetrics, Phase, Summary};
+use crate::summary::{ChipSummary, EpochMetrics, Phase, Summary, Transfer};
 use crate::trainer::{Evaluation, Step, Tally, TrainError, Trainer};
 use spikeloop_hal::Chip;
 use std::time::{Duration, Instant};
@@ -25,6 +25,9 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Evaluation round of the result, apart from those after epochs.
 const FINAL_ROUND: u64 = 0;
+
+/// Evaluation round of the weights of a warm start.
+const TRANSFER_ROUND: u64 = u32::MAX as u64 >> 16;
 
 /// What can end a run early.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +59,8 @@ pub trait Watch {
     fn batch(&self, phase: Phase, epoch: usize, batch: usize, batches: usize, tally: &Tally);
     /// An epoch is complete.
     fn epoch(&self, metrics: &EpochMetrics, epochs: usize);
+    /// The warm start is over: what its weights are worth on the chip as they are.
+    fn transfer(&self, transfer: &Transfer);
     /// Whether the user wants an orderly end.
     fn interrupted(&self) -> bool;
 }
@@ -216,13 +221,28 @@ impl<'a> Run<'a> {
         if self.trainer.chip().is_some() { Phase::InTheLoop } else { Phase::Software }
     }
 
-    /// Brings the chip in when the warm start is over.
-    fn attach_when_due(&mut self) {
-        if self.trainer.position.epoch >= self.experiment.learning.warm_start_epochs
-            && let Some(chip) = self.waiting.take()
-        {
-            self.trainer.attach(chip);
+    /// Brings the chip in when the warm start is over, and notes what naive transfer would have given.
+    fn attach_when_due(&mut self, watch: &dyn Watch) -> Result<(), RunError> {
+        let warm = self.experiment.learning.warm_start_epochs;
+        let position = &self.trainer.position;
+        if position.epoch < warm {
+            return Ok(());
         }
+        let Some(chip) = self.waiting.take() else { return Ok(()) };
+        let fresh = warm > 0 && position.epoch == warm && position.batch == 0;
+        let software = match fresh {
+            true => Some(self.trainer.evaluate(&self.data.test, FINAL_ROUND)?.tally.accuracy()),
+            false => None,
+        };
+        self.trainer.attach(chip);
+        if let Some(software_accuracy) = software {
+            let evaluation = self.trainer.evaluate(&self.data.test, TRANSFER_ROUND)?;
+            let chip_accuracy = evaluation.tally.accuracy();
+            let transfer = Transfer { software_accuracy, chip_accuracy };
+            self.folder.write_json(file::TRANSFER, &transfer)?;
+            watch.transfer(&transfer);
+        }
+        Ok(())
     }
 
     /// Learns to the end, or until the user interrupts.
@@ -233,7 +253,7 @@ impl<'a> Run<'a> {
         let batches = self.trainer.batches_per_epoch();
         let mut saved = Instant::now();
         self.epoch_started = Instant::now();
-        self.attach_when_due();
+        self.attach_when_due(watch)?;
         while self.trainer.position.epoch < self.epochs() {
             if watch.interrupted() {
                 self.save()?;
@@ -262,7 +282,7 @@ impl<'a> Run<'a> {
                     watch.epoch(&metrics, self.epochs());
                     self.save()?;
                     saved = Instant::now();
-                    self.attach_when_due();
+                    self.attach_when_due(watch)?;
                 }
             }
         }
@@ -354,6 +374,9 @@ impl<'a> Run<'a> {
         summary.epochs = self.trainer.position.epoch;
         summary.train_accuracy = self.metrics.last().map(|m| m.train_accuracy);
         summary.validation_accuracy = validation;
+        if self.folder.has(file::TRANSFER) {
+            summary.transfer = Some(self.folder.read_json(file::TRANSFER)?);
+        }
         summary.samples_per_s = self.learned as f64 / self.learning_time.as_secs_f64().max(1e-9);
         summary.count(&self.counters());
         summary.health = self.trainer.chip().map(ChipLoop::health);
@@ -375,6 +398,7 @@ pub fn summarise(experiment: &Experiment, evaluation: &Evaluation) -> Summary {
         train_accuracy: None,
         validation_accuracy: None,
         test_accuracy: evaluation.tally.accuracy(),
+        transfer: None,
         test_samples: evaluation.tally.samples,
         hidden_spikes_per_sample: evaluation.tally.spikes_per_sample(),
         samples_per_s: 0.0,

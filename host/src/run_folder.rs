@@ -31,6 +31,8 @@ pub mod file {
     pub const CHECKPOINT: &str = "checkpoint.safetensors";
     /// The result.
     pub const SUMMARY: &str = "summary.json";
+    /// What the weights of a warm start were worth on the chip before it was in the loop.
+    pub const TRANSFER: &str = "transfer.json";
     /// The result, to look at.
     pub const REPORT: &str = "report.html";
 }

@@ -5,10 +5,10 @@ use crate::experiment::Experiment;
 use crate::picture::{ConfusionMatrix, Palette, Part, RasterPanel, Trace};
 use crate::report::{
     ArrayMap, EpochPoint, HealthRow, KeyFigure, MismatchView, ParameterSpread, ReportData,
-    SampleView, WeightView,
+    SampleView, Table, WeightView,
 };
 use crate::run::Outcome;
-use crate::summary::{EpochMetrics, Summary};
+use crate::summary::{EpochMetrics, Summary, Transfer};
 use crate::trainer::{Evaluation, Inspection, TrainError, Trainer};
 use spikeloop_hal::emulator::{DrawnChip, Emulator};
 use spikeloop_hal::{Selector, TimeSplit};
@@ -41,13 +41,14 @@ pub fn of_run(
     report.figures = figures(summary);
     report.config = toml::to_string(experiment).ok();
     report.epochs = outcome.metrics.iter().map(epoch_point).collect();
+    report.comparison = summary.transfer.as_ref().map(|t| comparison(t, summary));
     let shown: Vec<u32> = (0..SAMPLES.min(data.test.len() as u32)).collect();
     let inspection = trainer.inspect(&data.test, &shown)?;
     report.samples = (0..inspection.labels.len())
         .map(|k| sample_view(experiment, data, &inspection, k))
         .collect();
     report.weights = weights(trainer);
-    report.mismatch = summary.chip.as_ref().and_then(|chip| truth(&chip.selector)).map(|t| mismatch(&t));
+    report.mismatch = summary.chip.as_ref().and_then(|chip| truth(&chip.selector.parse().ok()?)).map(|t| mismatch(&t));
     report.confusion = Some(confusion(data, &outcome.evaluation));
     report.time_split = time_split(&summary.time_split);
     report.health = health(summary);
@@ -124,6 +125,19 @@ fn figures(summary: &Summary) -> Vec<KeyFigure> {
         "samples learned, wall clock",
     ));
     figures
+}
+
+/// Software, naive transfer and the loop, side by side.
+fn comparison(transfer: &Transfer, summary: &Summary) -> Table {
+    let row = |what: &str, accuracy: f64| vec![what.to_owned(), percent(accuracy)];
+    Table {
+        header: vec!["how the chip is used".into(), "test accuracy".into()],
+        rows: vec![
+            row("no chip: the model in software", transfer.software_accuracy),
+            row("naive transfer: its weights on the chip", transfer.chip_accuracy),
+            row("fine-tuned with the chip in the loop", summary.test_accuracy),
+        ],
+    }
 }
 
 fn epoch_point(m: &EpochMetrics) -> EpochPoint {
@@ -260,10 +274,11 @@ fn weights(trainer: &Trainer<'_>) -> Vec<WeightView> {
 }
 
 /// What an emulated chip was drawn with. Only a report may look at it.
-fn truth(selector: &str) -> Option<DrawnChip> {
-    match selector.parse().ok()? {
+#[must_use]
+pub fn truth(selector: &Selector) -> Option<DrawnChip> {
+    match selector {
         Selector::Emulator(options) => {
-            Emulator::from_options(&options, 1).ok().map(|e| e.truth().clone())
+            Emulator::from_options(options, 1).ok().map(|e| e.truth().clone())
         }
         Selector::Link(_) => None,
     }

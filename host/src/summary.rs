@@ -52,6 +52,15 @@ pub struct ChipSummary {
     pub protocol: u16,
 }
 
+/// What the weights of a warm start are worth, without and with the chip.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// Accuracy of the model on the test set.
+    pub software_accuracy: f64,
+    /// Accuracy of the same weights on the chip, before any learning in the loop.
+    pub chip_accuracy: f64,
+}
+
 /// `summary.json`, and what `train --json` and `eval --json` print.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -71,6 +80,9 @@ pub struct Summary {
     pub validation_accuracy: Option<f64>,
     /// Accuracy on the test set.
     pub test_accuracy: f64,
+    /// What the warm start was worth, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Transfer>,
     /// Samples of the test set.
     pub test_samples: u64,
     /// Hidden spikes a sample on the test set.

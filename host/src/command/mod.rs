@@ -8,6 +8,7 @@
 pub mod choose;
 pub mod completions;
 pub mod emulate;
+pub mod demo;
 pub mod error;
 pub mod eval;
 pub mod info;
@@ -76,6 +77,8 @@ pub struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Watch the whole story in under a minute: an uncalibrated chip behind a serial link, trained in the loop
+    Demo(demo::Args),
     /// Show the boards that are connected, and what of them can be used
     List(list::Args),
     /// Show what a chip says it is
@@ -199,6 +202,7 @@ fn context(global: &Global) -> Result<Context, CommandError> {
 
 fn dispatch(verb: &Verb, context: &Context) -> Result<ExitCode, CommandError> {
     match verb {
+        Verb::Demo(args) => demo::run(args, context),
         Verb::List(args) => list::run(args, context),
         Verb::Info(args) => info::run(args, context),
         Verb::Emulate(args) => emulate::run(args, context),

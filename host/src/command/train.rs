@@ -10,7 +10,7 @@ use crate::log::Bar;
 use crate::run::{Ending, Outcome, Run, Watch};
 use crate::run_folder::{RunFolder, file, timestamp};
 use crate::run_report;
-use crate::summary::{EpochMetrics, Phase, Summary};
+use crate::summary::{EpochMetrics, Phase, Summary, Transfer};
 use crate::trainer::Tally;
 use spikeloop_hal::{Chip, Selector};
 use std::path::{Path, PathBuf};
@@ -215,6 +215,16 @@ pub fn render(summary: &Summary, folder: Option<&RunFolder>) -> String {
             format!("{} of {} samples", percent(summary.test_accuracy), summary.test_samples),
         ),
     ];
+    if let Some(transfer) = &summary.transfer {
+        rows.push((
+            "before the loop",
+            format!(
+                "{} in software, {} with the same weights on the chip",
+                percent(transfer.software_accuracy),
+                percent(transfer.chip_accuracy)
+            ),
+        ));
+    }
     if let Some(accuracy) = summary.validation_accuracy {
         rows.push(("validation", percent(accuracy)));
     }
@@ -242,14 +252,14 @@ pub fn render(summary: &Summary, folder: Option<&RunFolder>) -> String {
 }
 
 /// Shows progress on standard error.
-struct Observer<'a> {
+pub(super) struct Observer<'a> {
     context: &'a Context,
     bar: Bar,
     shown: std::cell::Cell<Option<usize>>,
 }
 
 impl<'a> Observer<'a> {
-    fn new(context: &'a Context) -> Self {
+    pub(super) fn new(context: &'a Context) -> Self {
         Self { context, bar: context.progress.bar("", 0), shown: std::cell::Cell::new(None) }
     }
 }
@@ -285,6 +295,14 @@ impl Watch for Observer<'_> {
             100.0 * m.train_accuracy,
             m.train_spikes_per_sample,
             m.seconds
+        );
+    }
+
+    fn transfer(&self, transfer: &Transfer) {
+        tracing::info!(
+            "warm start over: {:.2} % in software, the same weights on the chip {:.2} %",
+            100.0 * transfer.software_accuracy,
+            100.0 * transfer.chip_accuracy
         );
     }
 
