@@ -65,7 +65,7 @@ fn spikes_belong_to_the_first_state_after_them_and_mark_the_crossing() {
         translation(Baseline::FirstSample).observe(&observables([&trial, &[]]), &mut out).unwrap();
     let spikes = out.layers[0].spikes.as_ref().unwrap();
     assert_eq!(spikes.samples(), 2);
-    assert_eq!(spikes.at(0, 0), []);
+    assert!(spikes.at(0, 0).is_empty());
     assert_eq!(spikes.at(0, 1), [0, 1]);
     assert_eq!(spikes.at(0, 2), [0]);
     assert_eq!((report.double_spikes, report.late_spikes), (1, 1));
