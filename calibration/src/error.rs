@@ -7,7 +7,9 @@ use spikeloop_hal::Parameter;
 #[non_exhaustive]
 pub enum Error {
     /// More units than circuits.
-    #[error("the network needs {needed} neurons on the chip, it has {available}: use fewer hidden units or a larger chip")]
+    #[error(
+        "the network needs {needed} neurons on the chip, it has {available}: use fewer hidden units or a larger chip"
+    )]
     TooFewNeurons {
         /// Units to be placed.
         needed: usize,
@@ -15,7 +17,9 @@ pub enum Error {
         available: usize,
     },
     /// More inputs than input lines.
-    #[error("the network has {needed} inputs, the chip has {available} input lines: reduce the input or use a larger chip")]
+    #[error(
+        "the network has {needed} inputs, the chip has {available} input lines: reduce the input or use a larger chip"
+    )]
     TooFewInputs {
         /// Inputs of the network.
         needed: usize,
@@ -23,7 +27,9 @@ pub enum Error {
         available: usize,
     },
     /// Neurons must drive neurons, and cannot on this chip.
-    #[error("the network has connections between neurons, which this chip cannot route: use a single layer with the readout on the host (observe = \"spikes\")")]
+    #[error(
+        "the network has connections between neurons, which this chip cannot route: use a single layer with the readout on the host (observe = \"spikes\")"
+    )]
     NoRecurrence,
     /// Membranes are wanted from a chip that cannot sample them.
     #[error("this chip has no membrane converter: train with observe = \"spikes\"")]
@@ -45,7 +51,9 @@ pub enum Error {
         range: (f32, f32),
     },
     /// The step is not a whole number of ticks.
-    #[error("a step of {dt_us} us is not a whole number of ticks of {tick_ns} ns: choose a multiple")]
+    #[error(
+        "a step of {dt_us} us is not a whole number of ticks of {tick_ns} ns: choose a multiple"
+    )]
     Grid {
         /// Step of the model.
         dt_us: f32,
@@ -53,7 +61,9 @@ pub enum Error {
         tick_ns: u32,
     },
     /// The step is shorter than the converter's.
-    #[error("a step of {dt_us} us is shorter than the converter's shortest period of {min_us} us: use a longer step or observe = \"spikes\"")]
+    #[error(
+        "a step of {dt_us} us is shorter than the converter's shortest period of {min_us} us: use a longer step or observe = \"spikes\""
+    )]
     StepTooShort {
         /// Step of the model.
         dt_us: f32,
@@ -61,7 +71,9 @@ pub enum Error {
         min_us: f64,
     },
     /// A trial is longer than the chip allows, or does not fit its memory.
-    #[error("one trial needs {needed} {what}, the chip has {available}: shorten the trial or use fewer neurons")]
+    #[error(
+        "one trial needs {needed} {what}, the chip has {available}: shorten the trial or use fewer neurons"
+    )]
     TrialTooLarge {
         /// What is short.
         what: &'static str,
@@ -71,7 +83,9 @@ pub enum Error {
         available: u64,
     },
     /// A layer that only the chip could run cannot be read.
-    #[error("layer {layer} does not spike and its membrane is not recorded: it must be computed on the host")]
+    #[error(
+        "layer {layer} does not spike and its membrane is not recorded: it must be computed on the host"
+    )]
     Unobservable {
         /// Index of the layer.
         layer: usize,
@@ -87,7 +101,9 @@ pub enum Error {
         got: (usize, usize),
     },
     /// What came back does not have the shape that was asked for.
-    #[error("the chip returned {got} {what} where {expected} were asked for: check that firmware and host agree")]
+    #[error(
+        "the chip returned {got} {what} where {expected} were asked for: check that firmware and host agree"
+    )]
     UnexpectedObservables {
         /// What.
         what: &'static str,

@@ -13,9 +13,9 @@
 //! chosen anew from the largest weight: `min(max code / max |w|, 250/240 · scale)` (published), and the
 //! measured membrane is divided by the same factor.
 
+use crate::Grid;
 use crate::error::Error;
 use crate::placement::{Placement, Spread};
-use crate::Grid;
 use crate::target::{LayerTarget, Site, SpikeTiming};
 use serde::{Deserialize, Serialize};
 use spikeloop_hal::{Capabilities, ChipConfig, Parameter, Recording, SpikeEvent, Stimulus, Tick};

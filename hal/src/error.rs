@@ -81,7 +81,9 @@ pub enum Error {
         ticket: u64,
     },
     /// The converter stalled in every attempt at some trials.
-    #[error("{trials} trial(s) stalled in each of {attempts} attempts: record fewer neurons or a longer sample period")]
+    #[error(
+        "{trials} trial(s) stalled in each of {attempts} attempts: record fewer neurons or a longer sample period"
+    )]
     Stalled {
         /// Trials concerned.
         trials: usize,
@@ -100,7 +102,9 @@ pub enum Error {
         remedy: &'static str,
     },
     /// Somebody else talks to the device.
-    #[error("{device} is in use by another program: close that one first, `spikeloop list` shows which")]
+    #[error(
+        "{device} is in use by another program: close that one first, `spikeloop list` shows which"
+    )]
     DeviceInUse {
         /// Its selector.
         device: String,
@@ -130,7 +134,9 @@ pub enum Error {
         remedy: &'static str,
     },
     /// The folder in which running virtual boards are listed cannot be used.
-    #[error("cannot use {path}, where running virtual boards are listed: {source}; set XDG_RUNTIME_DIR to a folder of your own")]
+    #[error(
+        "cannot use {path}, where running virtual boards are listed: {source}; set XDG_RUNTIME_DIR to a folder of your own"
+    )]
     Registry {
         /// The folder or file.
         path: std::path::PathBuf,
@@ -138,7 +144,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A virtual board of this name runs already.
-    #[error("a virtual board named {name:?} runs already (process {pid}): choose another name, or stop that one")]
+    #[error(
+        "a virtual board named {name:?} runs already (process {pid}): choose another name, or stop that one"
+    )]
     NameTaken {
         /// The name.
         name: String,
@@ -146,7 +154,9 @@ pub enum Error {
         pid: u32,
     },
     /// The link itself failed.
-    #[error("the link failed: {message}; check the cable or the network, then open the device again")]
+    #[error(
+        "the link failed: {message}; check the cable or the network, then open the device again"
+    )]
     Link {
         /// What kind of failure.
         kind: std::io::ErrorKind,
@@ -154,7 +164,9 @@ pub enum Error {
         message: String,
     },
     /// The device did not answer in time.
-    #[error("no {waiting_for} within {after_ms} ms ({heard} bytes came since the device was opened): check that the device runs and that its speed is set right")]
+    #[error(
+        "no {waiting_for} within {after_ms} ms ({heard} bytes came since the device was opened): check that the device runs and that its speed is set right"
+    )]
     Timeout {
         /// What should have come.
         waiting_for: &'static str,
@@ -165,13 +177,17 @@ pub enum Error {
         heard: u64,
     },
     /// The device went away.
-    #[error("the device disconnected while the host was waiting for {waiting_for}: reconnect it and open it again")]
+    #[error(
+        "the device disconnected while the host was waiting for {waiting_for}: reconnect it and open it again"
+    )]
     Disconnected {
         /// What should have come.
         waiting_for: &'static str,
     },
     /// The device speaks another version of the protocol.
-    #[error("the device speaks protocol version {device}, this program {host}: update the older of the two")]
+    #[error(
+        "the device speaks protocol version {device}, this program {host}: update the older of the two"
+    )]
     ProtocolVersion {
         /// Version of this build.
         host: u16,
@@ -185,7 +201,9 @@ pub enum Error {
         refusal: crate::wire::Refusal,
     },
     /// A frame from the device arrived damaged or not at all.
-    #[error("frame {got} came where {expected} was expected, after {damaged} damaged frame(s): use a slower or shorter line")]
+    #[error(
+        "frame {got} came where {expected} was expected, after {damaged} damaged frame(s): use a slower or shorter line"
+    )]
     FrameLost {
         /// Sequence number that should have come.
         expected: u16,
@@ -195,13 +213,17 @@ pub enum Error {
         damaged: u64,
     },
     /// The device sent what the protocol does not allow.
-    #[error("the device sent an invalid message: {what}; its firmware does not follow the protocol")]
+    #[error(
+        "the device sent an invalid message: {what}; its firmware does not follow the protocol"
+    )]
     Protocol {
         /// What is wrong with it.
         what: &'static str,
     },
     /// The body of a message from the device cannot be read.
-    #[error("message 0x{kind:02x} from the device cannot be read: {why}; its firmware does not follow the protocol")]
+    #[error(
+        "message 0x{kind:02x} from the device cannot be read: {why}; its firmware does not follow the protocol"
+    )]
     Malformed {
         /// Number of the message.
         kind: u8,

@@ -64,21 +64,21 @@ pub mod error;
 #[cfg(feature = "std")]
 pub mod limits;
 #[cfg(feature = "std")]
-pub mod session;
-#[cfg(feature = "std")]
-pub mod runner;
-#[cfg(feature = "std")]
 pub mod link;
 #[cfg(feature = "std")]
-pub mod open;
-#[cfg(feature = "std")]
-pub mod selector;
-#[cfg(feature = "std")]
-pub mod registry;
+pub mod list;
 #[cfg(feature = "std")]
 pub mod nearest;
 #[cfg(feature = "std")]
-pub mod list;
+pub mod open;
+#[cfg(feature = "std")]
+pub mod registry;
+#[cfg(feature = "std")]
+pub mod runner;
+#[cfg(feature = "std")]
+pub mod selector;
+#[cfg(feature = "std")]
+pub mod session;
 
 pub use caps::{
     Adc, Buffers, Capabilities, Identity, Law, PROTOCOL_VERSION, Parameter, ParameterSpec, Unit,
@@ -92,10 +92,10 @@ pub use config::{ChipConfig, Recording};
 #[cfg(feature = "std")]
 pub use error::Error;
 #[cfg(feature = "std")]
+pub use open::OpenOptions;
+#[cfg(feature = "std")]
 pub use runner::Runner;
 #[cfg(feature = "std")]
 pub use selector::Selector;
 #[cfg(feature = "std")]
 pub use session::{Session, SessionOptions};
-#[cfg(feature = "std")]
-pub use open::OpenOptions;

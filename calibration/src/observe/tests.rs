@@ -82,7 +82,8 @@ fn saturation_is_counted() {
     o.samples[3] = 255;
     o.samples[6] = 0;
     o.samples[9] = 220;
-    let report = translation(Baseline::FirstSample).observe(&o, &mut Observation::default()).unwrap();
+    let report =
+        translation(Baseline::FirstSample).observe(&o, &mut Observation::default()).unwrap();
     assert_eq!((report.saturated, report.unreliable), (2, 3));
 }
 

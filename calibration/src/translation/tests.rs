@@ -1,8 +1,6 @@
 use super::*;
 use crate::Baseline;
-use spikeloop_hal::{
-    Adc, Buffers, Identity, Law, PROTOCOL_VERSION, ParameterSpec, Unit,
-};
+use spikeloop_hal::{Adc, Buffers, Identity, Law, PROTOCOL_VERSION, ParameterSpec, Unit};
 
 /// A chip with the published numbers of BrainScaleS-2, smaller.
 pub(crate) fn caps(neurons: u16, inputs: u16) -> Capabilities {
@@ -99,14 +97,13 @@ fn weights_become_codes_where_the_layer_is_placed() {
     assert_eq!(translation.placement().layer(0), [0, 2, 4]);
     assert_eq!(translation.placement().layer(1), [6, 8]);
     let mut config = translation.configuration();
-    let report =
-        translation.write_weights(0, &[0.1, -0.1, 9.0, 0.0, 0.25, -9.0], None, &mut config).unwrap();
+    let report = translation
+        .write_weights(0, &[0.1, -0.1, 9.0, 0.0, 0.25, -9.0], None, &mut config)
+        .unwrap();
     assert_eq!(report.clipped, 2);
     assert_eq!(config.row(0), [24, 0, -24, 0, 63, 0, 0, 0, 0, 0]);
     assert_eq!(config.row(1), [0, 0, 60, 0, -63, 0, 0, 0, 0, 0]);
-    translation
-        .write_weights(1, &[1.0, -2.0, 0.5, 0.0, 0.0, 0.0], None, &mut config)
-        .unwrap();
+    translation.write_weights(1, &[1.0, -2.0, 0.5, 0.0, 0.0, 0.0], None, &mut config).unwrap();
     // The largest weight takes the largest code.
     assert_eq!(config.row(4), [0, 0, 0, 0, 0, 0, 32, 0, -63, 0]);
     assert!((translation.membrane_scale(1) - 240.0 / 31.5).abs() < 0.01);
