@@ -5,6 +5,12 @@
 //! trials in flight (what the trace memory holds). Each iteration is a batch of 100 trials, in
 //! `reconfigured` after a change of all weights. The firing rate is part of the definition and is
 //! printed.
+//!
+//! Seen on two shared cores of a Sapphire Rapids server, as CPU time of a silent network: 16 µs a trial
+//! with AVX-512, 9 µs without noise (so noise and converter cost 7 µs).
+#![allow(clippy::expect_used, reason = "a bench may stop where its own set-up is wrong")]
+#![allow(missing_docs, reason = "criterion's macros")]
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use spikeloop_hal::emulator::{Emulator, Profile, Simd};
 use spikeloop_hal::{Chip, ChipConfig, Observables, SpikeEvent, Stimulus};
@@ -93,10 +99,8 @@ fn emulator(c: &mut Criterion) {
             let profile = Profile::preset("bss2-cal").expect("a preset");
             let profile = if quiet { profile.without_noise() } else { profile };
             let mut chip = Emulator::new(profile, 1, 2, threads).expect("a valid profile");
-            if let Some(simd) = simd {
-                if chip.set_simd(simd).is_err() {
-                    return;
-                }
+            if simd.is_some_and(|simd| chip.set_simd(simd).is_err()) {
+                return;
             }
             let configs = [network(&chip, 1), network(&chip, 2)];
             chip.configure(&configs[0]).expect("a valid configuration");

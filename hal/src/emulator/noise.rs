@@ -109,7 +109,7 @@ fn ln<L: Lanes>(x: L::F) -> L::F {
     p = L::fma(p, f, L::splat(-1.666_805_8e-1));
     p = L::fma(p, f, L::splat(2.000_071_5e-1));
     p = L::fma(p, f, L::splat(-2.499_999_4e-1));
-    p = L::fma(p, f, L::splat(3.333_333_1e-1));
+    p = L::fma(p, f, L::splat(3.333_333e-1));
     let f2 = L::mul(f, f);
     let y = L::fma(L::mul(p, f2), f, L::fma(L::splat(-0.5), f2, f));
     L::fma(L::sub(L::to_f(biased), L::splat(32.0)), L::splat(LN2), y)
@@ -171,7 +171,7 @@ impl Noise {
     pub(crate) fn normal(self, of: NoiseOf, trial: u64, neuron: u32, index: u32) -> f32 {
         let word = self.bits(of, trial, neuron, index / 8)[(index % 8 / 2) as usize];
         let (a, b) = normals::<One>(word);
-        if index % 2 == 0 { a } else { b }
+        if index.is_multiple_of(2) { a } else { b }
     }
 }
 
