@@ -156,6 +156,10 @@ impl ChipConfig {
         if recording.sample_period < adc.min_period {
             return refuse("the sample period is shorter than the converter allows");
         }
+        let last = u64::from(recording.samples - 1) * u64::from(recording.sample_period);
+        if last > u64::from(caps.max_duration) {
+            return refuse("the last sample lies beyond the longest trial: take fewer samples");
+        }
         if recording.traces.iter().any(|id| *id >= caps.neurons) {
             return refuse("a neuron to be traced does not exist on this chip");
         }

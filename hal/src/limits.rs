@@ -44,6 +44,9 @@ fn fits(what: &'static str, requested: u64, limit: u32) -> Result<(), Error> {
 
 fn fault(caps: &Capabilities, stimulus: &Stimulus) -> Option<&'static str> {
     let events = &stimulus.events;
+    if stimulus.duration == 0 {
+        return Some("a trial must last at least one tick");
+    }
     if events.iter().any(|event| event.id >= caps.inputs) {
         return Some("an event goes to an input line that this chip does not have");
     }

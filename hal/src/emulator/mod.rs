@@ -46,6 +46,7 @@ use crate::caps::Capabilities;
 use crate::chip::{Chip, Health, Observables, Stimulus, Ticket, TimeSplit};
 use crate::config::ChipConfig;
 use crate::error::Error;
+use crate::limits::check_run;
 use compiled::Compiled;
 use noise::Noise;
 use rayon::prelude::*;
@@ -166,62 +167,6 @@ impl Emulator {
             && widest <= high.wrapping_sub(low) as u8
     }
 
-    /// What would otherwise be found out in the middle of a run: lists of the wrong length, and a
-    /// recording that never ends.
-    fn check_shape(&self, config: &ChipConfig) -> Result<(), Error> {
-        let (neurons, sources) = (usize::from(self.caps.neurons), self.caps.sources());
-        let lists = config.parameters.iter().map(|(_, codes)| codes.len());
-        let shortest = lists.chain([config.enabled.len(), config.spiking.len()]).min();
-        if config.weights.len() != neurons * sources || shortest.is_none_or(|n| n < neurons) {
-            let expected = (sources, neurons);
-            let got = (config.weights.len() / neurons, shortest.unwrap_or(0));
-            return Err(Error::ConfigShape { expected, got });
-        }
-        let recording = &config.recording;
-        let last =
-            u64::from(recording.samples).saturating_sub(1) * u64::from(recording.sample_period);
-        if !recording.traces.is_empty() && last > u64::from(self.caps.max_duration) {
-            let reason = "the last sample lies beyond the longest trial: take fewer samples";
-            return Err(Error::Recording { reason });
-        }
-        Ok(())
-    }
-
-    fn check_stimuli(&self, stimuli: &[Stimulus]) -> Result<(), Error> {
-        let recording = &self.compiled.config.recording;
-        let buffers = &self.caps.buffers;
-        let within = |what, requested: u64, limit: u32| {
-            if requested > u64::from(limit) {
-                Err(Error::BeyondBuffers { what, requested, limit: u64::from(limit) })
-            } else {
-                Ok(())
-            }
-        };
-        let trials = stimuli.len() as u64;
-        within("trials in a run", trials, buffers.trials)?;
-        let events = stimuli.iter().map(|s| s.events.len() as u64).sum();
-        within("stimulus events in a run", events, buffers.stimulus_events)?;
-        let samples = recording.traces.len() as u64 * u64::from(recording.samples);
-        let bytes = samples * u64::from(self.caps.bytes_per_sample());
-        within("bytes of membrane samples in a run", trials * bytes, buffers.trace_bytes)?;
-        for (trial, stimulus) in stimuli.iter().enumerate() {
-            let refuse = |reason| Err(Error::Stimulus { trial, reason });
-            if stimulus.duration == 0 || stimulus.duration > self.caps.max_duration {
-                return refuse("the duration must be between one tick and the longest trial");
-            }
-            if stimulus.events.windows(2).any(|pair| pair[0].tick > pair[1].tick) {
-                return refuse("events must be in ascending order of time");
-            }
-            if stimulus.events.last().is_some_and(|e| e.tick >= stimulus.duration) {
-                return refuse("an event lies at or after the end of the trial");
-            }
-            if stimulus.events.iter().any(|e| e.id >= self.caps.inputs) {
-                return refuse("an event belongs to an input line that the chip does not have");
-            }
-        }
-        Ok(())
-    }
-
     /// Computes all queued runs that are not done.
     fn work(&mut self) {
         let setting = Setting {
@@ -282,7 +227,6 @@ impl Chip for Emulator {
     fn configure(&mut self, config: &ChipConfig) -> Result<(), Error> {
         if !self.plainly_valid(config) {
             config.check(&self.caps)?;
-            self.check_shape(config)?;
         }
         // Queued runs belong to the configuration under which they were submitted.
         self.work();
@@ -295,7 +239,7 @@ impl Chip for Emulator {
         if self.queue.len() >= usize::from(limit) {
             return Err(Error::TooManyRuns { limit });
         }
-        self.check_stimuli(stimuli)?;
+        check_run(&self.caps, &self.compiled.config.recording, stimuli)?;
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         let mut run = self.spare.pop().unwrap_or_else(|| Pending {
