@@ -51,7 +51,7 @@ pub enum CheckpointError {
         problem: String,
     },
     /// The weights belong to another chip.
-    #[error("the weights in {run} belong to chip {trained_on}, this is {present}: weights do not carry over between chips; train on this one, or give --transfer to use them all the same")]
+    #[error("the weights in {run} belong to chip {trained_on}, this is {present}: weights do not carry over between chips; {remedy}")]
     OtherChip {
         /// The run's folder.
         run: String,
@@ -59,6 +59,8 @@ pub enum CheckpointError {
         trained_on: String,
         /// The chip at hand.
         present: String,
+        /// What to do.
+        remedy: &'static str,
     },
 }
 
@@ -180,6 +182,7 @@ impl Saved {
             run: self.run.clone(),
             trained_on: self.header.trained_on.clone(),
             present: chip.to_owned(),
+            remedy: "train on this one, or give --transfer to use them all the same",
         })
     }
 }

@@ -117,10 +117,15 @@ impl<'a> Run<'a> {
     ) -> Result<Self, RunError> {
         let run = Self::prepare(experiment, data, chip, folder)?;
         run.folder.write(file::CONFIG, run.config().as_bytes())?;
-        if let Some(chip) = &run.chip {
-            run.folder.write_json(file::CHIP, chip)?;
-        }
+        run.name_chip()?;
         Ok(run)
+    }
+
+    fn name_chip(&self) -> Result<(), RunError> {
+        if let Some(chip) = &self.chip {
+            self.folder.write_json(file::CHIP, chip)?;
+        }
+        Ok(())
     }
 
     /// Goes on where the run in `folder` stopped.
@@ -201,6 +206,7 @@ impl<'a> Run<'a> {
             run: self.folder.path().display().to_string(),
             trained_on: saved.header.chip.clone(),
             present: present.to_owned(),
+            remedy: "continue on the chip of the run, or start a new run on this one",
         }
         .into())
     }
@@ -362,6 +368,8 @@ impl<'a> Run<'a> {
     }
 
     fn finish(&mut self) -> Result<Outcome, RunError> {
+        // Before the evaluation: a complete run that is resumed counts it once.
+        self.save()?;
         let evaluation = self.trainer.evaluate(&self.data.test, FINAL_ROUND)?;
         let validation = match &self.data.validation {
             Some(split) => {
@@ -380,7 +388,6 @@ impl<'a> Run<'a> {
         summary.samples_per_s = self.learned as f64 / self.learning_time.as_secs_f64().max(1e-9);
         summary.count(&self.counters());
         summary.health = self.trainer.chip().map(ChipLoop::health);
-        self.save()?;
         self.folder.write_json(file::SUMMARY, &Versioned::new(&summary))?;
         Ok(Outcome { summary, evaluation, metrics: self.metrics.clone() })
     }

@@ -66,17 +66,29 @@ impl CommandError {
     }
 }
 
-/// The class of a cause, if it is one that has a class.
+/// The class of a cause, if it is one that has a class. Causes that only pass on what is inside them do not
+/// appear in the chain, so each level is known here by its own type.
 fn class(cause: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
-    if let Some(error) = cause.downcast_ref::<CommandError>() {
-        return Some(error.exit_code());
+    fn known<E: std::error::Error + 'static>(
+        cause: &(dyn std::error::Error + 'static),
+        class: impl Fn(&E) -> ExitCode,
+    ) -> Option<ExitCode> {
+        cause.downcast_ref::<E>().map(class)
     }
-    if cause.is::<spikeloop_hal::selector::SelectorError>() {
-        return Some(ExitCode::Usage);
-    }
-    cause
-        .downcast_ref::<spikeloop_hal::Error>()
-        .map(ExitCode::of)
+    known(cause, CommandError::exit_code)
+        .or_else(|| known(cause, |_: &spikeloop_hal::selector::SelectorError| ExitCode::Usage))
+        .or_else(|| known(cause, |_: &crate::config::ConfigError| ExitCode::Usage))
+        .or_else(|| known(cause, ExitCode::of))
+        .or_else(|| known(cause, ExitCode::of_run))
+        .or_else(|| known(cause, ExitCode::of_study))
+        .or_else(|| known(cause, ExitCode::of_training))
+        .or_else(|| known(cause, ExitCode::of_loop))
+        .or_else(|| known(cause, ExitCode::of_fit))
+        .or_else(|| known(cause, ExitCode::of_experiment))
+        .or_else(|| known(cause, ExitCode::of_model))
+        .or_else(|| known(cause, ExitCode::of_checkpoint))
+        .or_else(|| known(cause, ExitCode::of_folder))
+        .or_else(|| known(cause, ExitCode::of_data))
         .filter(|code| *code != ExitCode::Other)
 }
 
@@ -95,6 +107,18 @@ mod tests {
         let error = CommandError::from(error);
         assert_eq!(error.exit_code(), ExitCode::DeviceInUse);
         assert!(error.to_string().starts_with("cannot train: pty:left is in use"), "{error}");
+    }
+
+    #[test]
+    fn the_class_is_found_inside_the_errors_of_a_run() {
+        use crate::chip_loop::LoopError;
+        use crate::run::RunError;
+        let code = |error: LoopError| {
+            CommandError::from(anyhow::Error::from(RunError::from(error))).exit_code()
+        };
+        assert_eq!(code(busy().into()), ExitCode::DeviceInUse);
+        let small = spikeloop_calibration::Error::TooFewNeurons { needed: 2, available: 1 };
+        assert_eq!(code(small.into()), ExitCode::DeviceRefused);
     }
 
     #[test]
