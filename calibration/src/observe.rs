@@ -131,10 +131,14 @@ impl Translation {
                             }
                         }
                     }
+                    // In 16 bits the comparisons fill whole vectors; a row is shorter than 2^16.
+                    let (mut at_rail, mut unsure) = (0_u16, 0_u16);
                     for s in row {
-                        saturated += u32::from(*s <= low || *s >= high);
-                        unreliable += u32::from(*s < sure_low || *s > sure_high);
+                        at_rail += u16::from(*s <= low) | u16::from(*s >= high);
+                        unsure += u16::from(*s < sure_low) | u16::from(*s > sure_high);
                     }
+                    saturated += u32::from(at_rail);
+                    unreliable += u32::from(unsure);
                 }
                 ObserveReport {
                     saturated: saturated.into(),

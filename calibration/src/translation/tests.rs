@@ -202,3 +202,11 @@ fn psp_peak_is_continuous_where_the_time_constants_meet() {
     let v = 10.0 * 5.0 / 5.0 * ((-t / 10.0).exp() - (-t / 5.0_f64).exp());
     assert!((psp_peak_us(10.0, 5.0) - v).abs() < 1e-12);
 }
+
+#[test]
+fn rounding_is_to_the_nearest_and_ties_go_to_even() {
+    for k in -2000..=2000 {
+        let x = k as f32 / 8.0;
+        assert_eq!(round(x), x.round_ties_even(), "{x}");
+    }
+}
