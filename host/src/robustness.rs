@@ -130,6 +130,7 @@ impl Study {
     ///
     /// # Errors
     /// The first failure, or [`StudyError::Interrupted`].
+    #[allow(clippy::too_many_arguments, reason = "inputs and callbacks of one study, each used once")]
     pub fn run(
         &self,
         experiment: &Experiment,

@@ -307,7 +307,7 @@ impl<'a> Trainer<'a> {
         self.order.extend(0..self.data.train.len() as u32);
         for k in (1..self.order.len()).rev() {
             // 64 random bits against at most 32 of range: the bias is below 2⁻³².
-            let j = (u128::from(rng.next_u64()) * (k as u128 + 1) >> 64) as usize;
+            let j = ((u128::from(rng.next_u64()) * (k as u128 + 1)) >> 64) as usize;
             self.order.swap(k, j);
         }
         self.ordered = Some(epoch);

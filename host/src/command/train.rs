@@ -160,6 +160,9 @@ fn folder(args: &Args, experiment: &Experiment) -> Result<RunFolder, CommandErro
     Ok(folder.map_err(anyhow::Error::from)?)
 }
 
+/// A chip and the selector it was opened by.
+pub type NamedChip = (String, Box<dyn Chip>);
+
 /// Opens the experiment's chip, if it has one.
 ///
 /// # Errors
@@ -167,7 +170,7 @@ fn folder(args: &Args, experiment: &Experiment) -> Result<RunFolder, CommandErro
 pub fn open_chip(
     experiment: &Experiment,
     threads: Option<usize>,
-) -> Result<Option<(String, Box<dyn Chip>)>, CommandError> {
+) -> Result<Option<NamedChip>, CommandError> {
     let Some(text) = &experiment.chip.selector else { return Ok(None) };
     let selector: Selector =
         text.parse().map_err(|e| CommandError::Usage(format!("chip.selector: {e}")))?;
