@@ -41,7 +41,9 @@ pub enum CheckpointError {
         source: ModelError,
     },
     /// The header lacks something or holds nonsense.
-    #[error("checkpoint in {run}: header entry {key} {problem}; was it written by another program?")]
+    #[error(
+        "checkpoint in {run}: header entry {key} {problem}; was it written by another program?"
+    )]
     Header {
         /// The run's folder.
         run: String,
@@ -51,7 +53,9 @@ pub enum CheckpointError {
         problem: String,
     },
     /// The weights belong to another chip.
-    #[error("the weights in {run} belong to chip {trained_on}, this is {present}: weights do not carry over between chips; {remedy}")]
+    #[error(
+        "the weights in {run} belong to chip {trained_on}, this is {present}: weights do not carry over between chips; {remedy}"
+    )]
     OtherChip {
         /// The run's folder.
         run: String,

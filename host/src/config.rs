@@ -199,10 +199,7 @@ mod tests {
     fn overrides_reach_nested_keys_and_bare_words_are_strings() {
         let set = ["optim.lr=2e-3".to_owned(), "name=b".to_owned(), "optim.kind=adamax".to_owned()];
         let toy: Toy = parse(TEXT, "toy", &set).unwrap();
-        assert_eq!(
-            toy,
-            Toy { name: "b".into(), optim: Inner { lr: 2e-3, kind: Kind::Adamax } }
-        );
+        assert_eq!(toy, Toy { name: "b".into(), optim: Inner { lr: 2e-3, kind: Kind::Adamax } });
     }
 
     #[test]

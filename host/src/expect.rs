@@ -29,7 +29,9 @@ const SIGNS: [(&str, Comparison); 5] = [
 
 /// A condition that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot read the expectation {given:?}: write e.g. test_accuracy>=0.97 (signs: >= <= > < ==)")]
+#[error(
+    "cannot read the expectation {given:?}: write e.g. test_accuracy>=0.97 (signs: >= <= > < ==)"
+)]
 pub struct ExpectationError {
     given: String,
 }

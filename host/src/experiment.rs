@@ -5,7 +5,7 @@
 
 use crate::data::DataSpec;
 use serde::{Deserialize, Serialize};
-use spikeloop_calibration::{Baseline, Grid, LayerTarget, Site, Spread, SpikeTiming};
+use spikeloop_calibration::{Baseline, Grid, LayerTarget, Site, SpikeTiming, Spread};
 use spikeloop_models::init::{Init, psp_sums};
 use spikeloop_models::layer::{Current, InputScale, LayerSpec, NeuronKind, PerUnit, Reset};
 use spikeloop_models::loss::Loss;
@@ -275,7 +275,11 @@ pub fn layer_targets(network: &Network<f32>, observe: Observe) -> Vec<LayerTarge
                 spiking,
                 recurrent: layer.recurrent.is_some(),
                 psp_peak: psp_sums(spec, 0).peak,
-                site: if spiking || observe == Observe::Membranes { Site::Chip } else { Site::Host },
+                site: if spiking || observe == Observe::Membranes {
+                    Site::Chip
+                } else {
+                    Site::Host
+                },
             }
         })
         .collect()

@@ -1,20 +1,20 @@
 //! wip
 pub mod checkpoint;
 pub mod chip_loop;
+pub mod command;
 pub mod config;
 pub mod data;
-pub mod picture;
-pub mod report;
+pub mod exit_code;
 pub mod expect;
 pub mod experiment;
+pub mod interrupt;
+pub mod log;
+pub mod picture;
+pub mod report;
 pub mod robustness;
 pub mod run;
 pub mod run_folder;
 pub mod run_report;
 pub mod summary;
 pub mod trainer;
-pub mod command;
-pub mod exit_code;
-pub mod interrupt;
-pub mod log;
 pub mod virtual_board;

@@ -16,7 +16,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A way of bringing a network onto a chip.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Way {
@@ -130,7 +140,10 @@ impl Study {
     ///
     /// # Errors
     /// The first failure, or [`StudyError::Interrupted`].
-    #[allow(clippy::too_many_arguments, reason = "inputs and callbacks of one study, each used once")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "inputs and callbacks of one study, each used once"
+    )]
     pub fn run(
         &self,
         experiment: &Experiment,
@@ -154,7 +167,8 @@ impl Study {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
             pool.install(|| {
                 while let Some((sigma, chip, way)) = next() {
-                    let cell = self.cell(experiment, data, software, (sigma, chip, way), &stopped)?;
+                    let cell =
+                        self.cell(experiment, data, software, (sigma, chip, way), &stopped)?;
                     finished(cell);
                 }
                 Ok(())

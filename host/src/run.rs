@@ -10,11 +10,11 @@
 
 use crate::checkpoint::{self, CheckpointError, Header, SOFTWARE, Saved};
 use crate::chip_loop::{ChipLoop, LoopCounters, LoopError};
+use crate::command::info;
+use crate::command::output::Versioned;
 use crate::data::Dataset;
 use crate::experiment::Experiment;
 use crate::run_folder::{RunFolder, RunFolderError, file};
-use crate::command::info;
-use crate::command::output::Versioned;
 use crate::summary::{ChipSummary, EpochMetrics, Phase, Summary, Transfer};
 use crate::trainer::{Evaluation, Step, Tally, TrainError, Trainer};
 use spikeloop_hal::Chip;
@@ -266,7 +266,8 @@ impl<'a> Run<'a> {
                 return Ok(Ending::Interrupted { epochs: self.trainer.position.epoch });
             }
             let phase = self.phase();
-            let (epoch, before) = (self.trainer.position.epoch, self.trainer.position.tally.samples);
+            let (epoch, before) =
+                (self.trainer.position.epoch, self.trainer.position.tally.samples);
             let rate = self.trainer.learning_rate();
             let started = Instant::now();
             let step = self.trainer.step()?;
@@ -372,9 +373,7 @@ impl<'a> Run<'a> {
         self.save()?;
         let evaluation = self.trainer.evaluate(&self.data.test, FINAL_ROUND)?;
         let validation = match &self.data.validation {
-            Some(split) => {
-                Some(self.trainer.evaluate(split, FINAL_ROUND + 1)?.tally.accuracy())
-            }
+            Some(split) => Some(self.trainer.evaluate(split, FINAL_ROUND + 1)?.tally.accuracy()),
             None => None,
         };
         let mut summary = summarise(self.experiment, &evaluation);

@@ -180,10 +180,8 @@ impl RunFolder {
     /// # Errors
     /// [`RunFolderError::Io`], [`RunFolderError::Damaged`].
     pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T, RunFolderError> {
-        serde_json::from_slice(&self.read(name)?).map_err(|e| RunFolderError::Damaged {
-            path: self.file(name),
-            message: e.to_string(),
-        })
+        serde_json::from_slice(&self.read(name)?)
+            .map_err(|e| RunFolderError::Damaged { path: self.file(name), message: e.to_string() })
     }
 
     /// Adds one JSON line to a file.
@@ -191,8 +189,8 @@ impl RunFolder {
     /// # Errors
     /// [`RunFolderError::Io`].
     pub fn append<T: Serialize>(&self, name: &str, value: &T) -> Result<(), RunFolderError> {
-        let mut line = serde_json::to_vec(value)
-            .map_err(|e| self.io("encode", name, io::Error::other(e)))?;
+        let mut line =
+            serde_json::to_vec(value).map_err(|e| self.io("encode", name, io::Error::other(e)))?;
         line.push(b'\n');
         OpenOptions::new()
             .create(true)

@@ -48,7 +48,11 @@ pub fn of_run(
         .map(|k| sample_view(experiment, data, &inspection, k))
         .collect();
     report.weights = weights(trainer);
-    report.mismatch = summary.chip.as_ref().and_then(|chip| truth(&chip.selector.parse().ok()?)).map(|t| mismatch(&t));
+    report.mismatch = summary
+        .chip
+        .as_ref()
+        .and_then(|chip| truth(&chip.selector.parse().ok()?))
+        .map(|t| mismatch(&t));
     report.confusion = Some(confusion(data, &outcome.evaluation));
     report.time_split = time_split(&summary.time_split);
     report.health = health(summary);
@@ -367,7 +371,17 @@ fn health(summary: &Summary) -> Vec<HealthRow> {
         row("dropped events", s.dropped_events, s.dropped_events == 0, "lost on the way in or out"),
         row("retries", s.retries, s.retries == 0, "stalled trials and frames that were repeated"),
         row("damaged frames", damaged, damaged == 0, "failed the checksum on the link"),
-        row("saturated samples", s.saturated_samples, true, "at a rail of the converter; strongly inhibited neurons do this"),
-        row("clipped weights", s.clipped_weights, true, "outside the range of codes, summed over all writes"),
+        row(
+            "saturated samples",
+            s.saturated_samples,
+            true,
+            "at a rail of the converter; strongly inhibited neurons do this",
+        ),
+        row(
+            "clipped weights",
+            s.clipped_weights,
+            true,
+            "outside the range of codes, summed over all writes",
+        ),
     ]
 }

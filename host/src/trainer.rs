@@ -67,8 +67,7 @@ impl Tally {
         self.loss += outcomes.loss.iter().sum::<f64>();
         self.correct +=
             outcomes.predicted.iter().zip(labels).filter(|(p, l)| p == l).count() as u64;
-        self.hidden_spikes +=
-            outcomes.spikes.iter().flatten().map(|n| u64::from(*n)).sum::<u64>();
+        self.hidden_spikes += outcomes.spikes.iter().flatten().map(|n| u64::from(*n)).sum::<u64>();
     }
 
     /// Fraction of correct predictions.
@@ -270,13 +269,8 @@ impl<'a> Trainer<'a> {
          -> Result<(), TrainError> {
             part.copy_range(batch, range.clone());
             let labels = &labels[range.clone()];
-            let chunk = Chunk {
-                inputs: part,
-                labels,
-                first: range.start,
-                batch: size,
-                tie_break_key: key,
-            };
+            let chunk =
+                Chunk { inputs: part, labels, first: range.start, batch: size, tie_break_key: key };
             tally.add(method.accumulate(&chunk, observation)?, labels);
             Ok(())
         };

@@ -47,7 +47,10 @@ fn configurations_that_make_no_sense() {
         user.run(&format!("train {line} --software --out r")).refused(2, words);
         assert!(!user.path("r").join("config.toml").exists(), "{line}");
     };
-    refused("digits --set learning.epohcs=3", &["`epohcs`", "[learning]", "did you mean `epochs`?"]);
+    refused(
+        "digits --set learning.epohcs=3",
+        &["`epohcs`", "[learning]", "did you mean `epochs`?"],
+    );
     refused("digits --set lerning.epochs=3", &["`lerning`", "did you mean `learning`?"]);
     refused("digits --set learning.epochs=many", &["learning.epochs"]);
     refused("digits --set learning.epochs", &["key=value"]);
@@ -93,7 +96,8 @@ fn data_files() {
     fs::create_dir(&empty).unwrap();
     let words = ["missing train-images-idx3-ubyte", "t10k-labels-idx1-ubyte", "empty", "https://"];
     user.run(&format!("{mnist} --data empty")).refused(9, &words);
-    user.run(&format!("{mnist} --data nowhere")).refused(9, &["nowhere", "train-labels-idx1-ubyte"]);
+    user.run(&format!("{mnist} --data nowhere"))
+        .refused(9, &["nowhere", "train-labels-idx1-ubyte"]);
     let folder = user.path("cut/mnist");
     fs::create_dir_all(&folder).unwrap();
     // Right header, one image instead of 60 000; an archive that is none.
@@ -155,8 +159,14 @@ fn damaged_checkpoints() {
     let text = whole.windows(17).position(|w| w == b"spikeloop.counter").unwrap();
     let mut renamed = whole.clone();
     renamed[text] = b'S';
-    let damages: [&[u8]; 6] =
-        [b"", &whole[..7], &whole[..whole.len() / 2], &whole[..whole.len() - 1], &garbled, &renamed];
+    let damages: [&[u8]; 6] = [
+        b"",
+        &whole[..7],
+        &whole[..whole.len() / 2],
+        &whole[..whole.len() - 1],
+        &garbled,
+        &renamed,
+    ];
     for damaged in damages {
         fs::write(&path, damaged).unwrap();
         for line in ["eval run", "train --resume --out run --set learning.epochs=2"] {

@@ -124,7 +124,10 @@ fn observables_have_the_shape_that_was_asked_for() {
             let spikes = observables.spikes_of(trial);
             assert!(spikes.is_sorted(), "time, then address: {spikes:?}");
             let known = |s: &SpikeEvent| s.id < 10 && s.tick <= caps.ticks(20.0);
-            assert!(spikes.iter().all(known), "from spiking neurons only, inside the trial: {spikes:?}");
+            assert!(
+                spikes.iter().all(known),
+                "from spiking neurons only, inside the trial: {spikes:?}"
+            );
         }
         // A used container is replaced, not added to.
         let mut used = observables.clone();
@@ -156,7 +159,10 @@ fn runs_are_collected_in_order_and_no_more_than_fit_are_taken() {
         let tickets: Vec<Ticket> =
             (0..limit).map(|k| chip.submit(&trials(&caps, 0..k as u64 + 1)).unwrap()).collect();
         let error = chip.submit(&trials(&caps, 0..1)).unwrap_err();
-        assert!(matches!(error, Error::TooManyRuns { limit: l } if usize::from(l) == limit), "{error}");
+        assert!(
+            matches!(error, Error::TooManyRuns { limit: l } if usize::from(l) == limit),
+            "{error}"
+        );
         let mut observables = Observables::default();
         if limit > 1 {
             let error = chip.collect(tickets[1], &mut observables).unwrap_err();

@@ -121,13 +121,8 @@ fn both(setup: &Setup) -> (Observation<f32>, Vec<Vec<Vec<f32>>>, Vec<SpikeTrains
     let mut observation = Observation::default();
     translation.observe(&observables, &mut observation).unwrap();
     let inference = Inference::new(&network, Loss::max_over_time(1.0)).unwrap();
-    let batch = Batch {
-        inputs: &inputs,
-        labels: None,
-        first: 0,
-        tie_break_key: 0,
-        observation: None,
-    };
+    let batch =
+        Batch { inputs: &inputs, labels: None, first: 0, tie_break_key: 0, observation: None };
     let mut membranes = Vec::new();
     let mut spikes = Vec::new();
     for sample in 0..SAMPLES {
@@ -216,7 +211,10 @@ fn membranes_agree_within_a_step_of_the_converter() {
             }
         }
     }
-    println!("{compared} membranes before the first spike: worst {worst:.3} LSB; {} readouts", measured.len());
+    println!(
+        "{compared} membranes before the first spike: worst {worst:.3} LSB; {} readouts",
+        measured.len()
+    );
     assert!(compared > 5000);
     assert!(worst <= 1.5, "worst difference {worst} steps of the converter");
 }

@@ -161,7 +161,8 @@ fn own_spikes_through_the_translation_change_no_bit() {
         observables.clear();
         for recording in task.recordings() {
             let start = observables.spikes.len();
-            for (l, layer) in recording.iter().enumerate().filter(|(l, _)| translation.on_chip(*l)) {
+            for (l, layer) in recording.iter().enumerate().filter(|(l, _)| translation.on_chip(*l))
+            {
                 let circuits = translation.placement().layer(l);
                 for state in 0..grid.steps {
                     // Anywhere in the interval that ends with the state; at its end here.

@@ -188,7 +188,8 @@ fn a_run_goes_on_only_as_what_it_was() {
     user.run(&format!("{go_on} --chip {other}")).refused(7, &["belong to chip"]);
     let changed = ["seed=9", "learning.rate=1e-2", "network.hidden=[21]", "chip.observe=spikes"];
     for set in changed {
-        user.run(&format!("{go_on} --set {set}")).refused(2, &["another experiment", "start a new run"]);
+        user.run(&format!("{go_on} --set {set}"))
+            .refused(2, &["another experiment", "start a new run"]);
     }
     user.run(&format!("train yinyang --resume --out run --chip {CHIP}"))
         .refused(2, &["another experiment"]);

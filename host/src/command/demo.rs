@@ -87,7 +87,8 @@ fn story(outcome: &Outcome, folder: &RunFolder) -> String {
     let summary = &outcome.summary;
     let mut text = String::new();
     if let Some(transfer) = &summary.transfer {
-        let row = |what: &str, accuracy: f64| [what.to_owned(), format!("{:.1} %", 100.0 * accuracy)];
+        let row =
+            |what: &str, accuracy: f64| [what.to_owned(), format!("{:.1} %", 100.0 * accuracy)];
         let rows = [
             row("the model in software", transfer.software_accuracy),
             row("its weights on the chip (naive transfer)", transfer.chip_accuracy),

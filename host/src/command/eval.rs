@@ -64,9 +64,8 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
     let mut trainer = Trainer::new(&experiment, &data).map_err(anyhow::Error::from)?;
     saved.restore(&mut trainer).map_err(anyhow::Error::from)?;
     let chip = train::open_chip(&experiment, args.threads)?;
-    let present = chip.as_ref().map_or(SOFTWARE.to_owned(), |(_, c)| {
-        c.capabilities().identity.to_string()
-    });
+    let present =
+        chip.as_ref().map_or(SOFTWARE.to_owned(), |(_, c)| c.capabilities().identity.to_string());
     if let Err(error) = saved.belongs_to(&present) {
         if !args.transfer {
             return Err(anyhow::Error::from(error).into());

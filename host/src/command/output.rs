@@ -35,8 +35,8 @@ pub fn text(text: &str) -> Result<(), CommandError> {
 /// # Errors
 /// As [`text`].
 pub fn json<T: Serialize>(value: &T) -> Result<(), CommandError> {
-    let object = serde_json::to_string_pretty(&Versioned::new(value))
-        .map_err(anyhow::Error::from)?;
+    let object =
+        serde_json::to_string_pretty(&Versioned::new(value)).map_err(anyhow::Error::from)?;
     text(&(object + "\n"))
 }
 

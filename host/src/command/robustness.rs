@@ -95,9 +95,8 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
     let done = begin(args, &folder, &experiment, &study)?;
     let (software, software_accuracy) = software(&experiment, &data, &folder, context)?;
     tracing::info!("software: {:.2} % on the test set", 100.0 * software_accuracy);
-    let jobs = args
-        .jobs
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let jobs =
+        args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let cells = Mutex::new(done.clone());
     let bar = context.progress.bar("chips", study.cells().len() as u64);
     bar.advance(done.len() as u64);
@@ -189,7 +188,8 @@ fn begin(
         return Ok(Vec::new());
     }
     let kept = folder.read(file::CONFIG).map_err(anyhow::Error::from)?;
-    let kept: Plan = toml::from_str(&String::from_utf8_lossy(&kept)).map_err(anyhow::Error::from)?;
+    let kept: Plan =
+        toml::from_str(&String::from_utf8_lossy(&kept)).map_err(anyhow::Error::from)?;
     let same = Plan {
         study: Study {
             sigmas: study.sigmas.clone(),
@@ -233,7 +233,8 @@ fn software(
             Err(_) if stop() => return Err(CommandError::Interrupted),
             other => other.map_err(anyhow::Error::from)?,
         };
-        let bytes = Checkpoint::of(&trainer.network, None).to_bytes().map_err(anyhow::Error::from)?;
+        let bytes =
+            Checkpoint::of(&trainer.network, None).to_bytes().map_err(anyhow::Error::from)?;
         folder.write(file::CHECKPOINT, &bytes).map_err(anyhow::Error::from)?;
     }
     let evaluation = trainer.evaluate(&data.test, 0).map_err(anyhow::Error::from)?;
@@ -252,9 +253,7 @@ fn conclude(
         .sigmas
         .iter()
         .flat_map(|sigma| study.ways.iter().map(move |way| (*sigma, *way)))
-        .filter_map(|(sigma, way)| {
-            Some(Row { sigma, way, spread: spread(cells, sigma, way)? })
-        })
+        .filter_map(|(sigma, way)| Some(Row { sigma, way, spread: spread(cells, sigma, way)? }))
         .collect();
     folder.write(CSV, csv(cells).as_bytes()).map_err(anyhow::Error::from)?;
     let page = page(experiment, study, software_accuracy, cells);
@@ -280,7 +279,12 @@ fn csv(cells: &[Cell]) -> String {
         let way = way.as_ref().and_then(|v| v.as_str()).unwrap_or_default();
         text.push_str(&format!(
             "{},{},{way},{},{},{},{}\n",
-            c.sigma, c.chip, c.epochs, c.test_accuracy, c.hidden_spikes_per_sample, c.dropped_events
+            c.sigma,
+            c.chip,
+            c.epochs,
+            c.test_accuracy,
+            c.hidden_spikes_per_sample,
+            c.dropped_events
         ));
     }
     text
@@ -317,7 +321,8 @@ fn page(
     software_accuracy: f64,
     cells: &[Cell],
 ) -> ReportData {
-    let mut page = ReportData::new(&format!("{} \u{2013} accuracy against mismatch", experiment.name));
+    let mut page =
+        ReportData::new(&format!("{} \u{2013} accuracy against mismatch", experiment.name));
     page.summary = format!(
         "{} chips of each mismatch, the same ones for every way of bringing the network onto them.",
         study.chips.len()

@@ -212,7 +212,10 @@ pub fn render(summary: &Summary, folder: Option<&RunFolder>) -> String {
     let chip = summary.chip.as_ref();
     let mut rows = vec![
         ("task", format!("{}, seed {}", summary.task, summary.seed)),
-        ("chip", chip.map_or("none (software)".into(), |c| format!("{}  {}", c.identity, c.selector))),
+        (
+            "chip",
+            chip.map_or("none (software)".into(), |c| format!("{}  {}", c.identity, c.selector)),
+        ),
         (
             "test accuracy",
             format!("{} of {} samples", percent(summary.test_accuracy), summary.test_samples),

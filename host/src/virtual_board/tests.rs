@@ -171,7 +171,8 @@ fn a_client_that_speaks_nonsense_does_no_harm() {
     runtime.block_on(async {
         use tokio::io::AsyncWriteExt;
         let mut link = link::open(&address).await.unwrap();
-        let noise: Vec<u8> = (0..20_000u32).map(|k| (k.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let noise: Vec<u8> =
+            (0..20_000u32).map(|k| (k.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         link.write_all(&noise).await.unwrap();
     });
     assert_eq!(run(&mut *open(&board).unwrap()).trials(), 5);
