@@ -84,7 +84,7 @@ pub fn virtual_boards(registry: &Registry) -> Vec<Entry> {
             selector,
             kind: Kind::VirtualBoard,
             access,
-            description: format!("{} on {}, process {}", board.identity, board.chip, board.pid),
+            description: format!("{}, process {}", board.identity, board.pid),
             hint: hint(access),
         })
     };

@@ -31,7 +31,7 @@ fn boards_are_listed_with_their_state() {
             ("pty:c".to_string(), Access::Unknown, None),
         ]
     );
-    assert_eq!(entries[0].description, "bss2-cal/0000000000000007 on emu:seed=7, process 42");
+    assert_eq!(entries[0].description, "bss2-cal/0000000000000007, process 42");
     remote.set_client(Some("127.0.0.1:50000".into())).unwrap();
     let busy = &virtual_boards(&registry)[0];
     assert_eq!(busy.access, Access::Busy { pid: None });

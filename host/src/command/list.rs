@@ -72,7 +72,7 @@ fn render(listing: &Listing, hidden: usize) -> String {
         text.push_str(&format!("  {}: {said}\n", hint.selector));
     }
     if hidden > 0 {
-        text.push_str(&format!("{hidden} built-in serial ports are not shown (--all)\n"));
+        text.push_str(&format!("{hidden} built-in serial port(s) not shown (--all)\n"));
     }
     let rows: Vec<_> = listing
         .emulator_presets

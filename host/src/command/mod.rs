@@ -35,7 +35,8 @@ Exit codes:
   1  any other error                   6  the link failed or timed out
   2  usage, selector, configuration    7  the device refused
   3  no device                         8  the device is in use
-  4  several devices, none named     130  interrupted
+  4  several devices, none named       9  a file: missing, damaged, disk full
+                                     130  interrupted
 
 Chips are named by selectors, with --chip or the variable SPIKELOOP_CHIP:
   emu:preset=bss2-chip66-uncal,seed=7     the emulator, in this process
@@ -45,7 +46,7 @@ Chips are named by selectors, with --chip or the variable SPIKELOOP_CHIP:
 
 /// Train spiking networks in the loop on mismatched neuromorphic chips.
 #[derive(Debug, Parser)]
-#[command(name = "spikeloop", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "spikeloop", bin_name = "spikeloop", version, max_term_width = 100, after_help = EXIT_CODES)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub struct Cli {
     /// Flags of every verb.
