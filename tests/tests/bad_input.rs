@@ -81,6 +81,7 @@ fn expectations() {
     assert_eq!(met.code, 0, "{}", met.err);
     let missed = train(&user, "--software --out b --json --expect test_accuracy>=1.5");
     missed.refused(5, &["test_accuracy>=1.5, found 0."]);
+    assert_eq!(missed.json()["epochs"], 1, "one object, the result");
     assert!(user.path("b").join("summary.json").exists(), "the result is kept");
     let unknown = train(&user, "--software --out c --expect accuracy>=0.1");
     unknown.refused(2, &["--expect accuracy>=0.1", "test_accuracy"]);

@@ -217,7 +217,7 @@ fn dispatch(verb: &Verb, context: &Context) -> Result<ExitCode, CommandError> {
 /// Says what went wrong: on standard error, and with `--json` as an object as well.
 fn report(error: &CommandError, json: bool) -> ExitCode {
     let code = error.exit_code();
-    if json {
+    if json && !output::printed() {
         let object = output::Failure { error: error.to_string(), exit_code: code as u8 };
         let _ = output::json(&object);
     }

@@ -4,9 +4,19 @@ use super::CommandError;
 use clap::ColorChoice;
 use serde::Serialize;
 use std::io::{self, ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Version of the layout of everything that `--json` prints.
 pub const SCHEMA: u32 = 1;
+
+/// Whether this process has printed its one object.
+static PRINTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether [`json`] has been called: a result that misses an expectation must not be followed by an
+/// object of the error.
+pub(super) fn printed() -> bool {
+    PRINTED.load(Ordering::Relaxed)
+}
 
 /// Standard output with the colour the user wants: escape codes are removed where they must not be.
 pub(super) fn set_color(choice: ColorChoice) {
@@ -37,6 +47,7 @@ pub fn text(text: &str) -> Result<(), CommandError> {
 pub fn json<T: Serialize>(value: &T) -> Result<(), CommandError> {
     let object =
         serde_json::to_string_pretty(&Versioned::new(value)).map_err(anyhow::Error::from)?;
+    PRINTED.store(true, Ordering::Relaxed);
     text(&(object + "\n"))
 }
 
