@@ -7,8 +7,8 @@
 
 pub mod choose;
 pub mod completions;
-pub mod emulate;
 pub mod demo;
+pub mod emulate;
 pub mod error;
 pub mod eval;
 pub mod info;
