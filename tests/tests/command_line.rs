@@ -1,4 +1,5 @@
 //! The command line as a user sees it: text, objects, exit codes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 use assert_cmd::Command;
 use serde_json::Value;

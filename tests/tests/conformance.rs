@@ -1,4 +1,10 @@
 //! What [`Chip`] promises, asked of every chip there is and in every way it can be reached.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "helpers of tests"
+)]
 
 use spikeloop_hal::limits::check_capabilities;
 use spikeloop_hal::{

@@ -3,6 +3,12 @@
 //! The chip is continuous in time, the model is not. On a fine grid, without mismatch, noise or limits, with a
 //! refractory time of the 1.5 steps for which the model's reset holds the membrane on average, both must fire
 //! at the same time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::type_complexity,
+    reason = "helpers of tests"
+)]
 
 use spikeloop::experiment::{Observe, layer_targets};
 use spikeloop_calibration::{Grid, SpikeTiming, Spread, Translation, TranslationOptions};

@@ -1,4 +1,5 @@
 //! What is injected as measured: the model's own values change nothing, a chip's values point the same way.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 use spikeloop::chip_loop::{ChipLoop, LoopError};
 use spikeloop::data::Dataset;

@@ -1,4 +1,5 @@
 //! What every link promises: bytes arrive whole and in order, and the end is seen.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 use spikeloop_hal::link::pty::BoardSide;
 use spikeloop_hal::link::{self, BoxLink, memory};

@@ -1,4 +1,5 @@
 //! A training that was stopped, in whatever way, goes on with the same bits.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 use spikeloop_models::checkpoint::Checkpoint;
 use spikeloop_tests::program::{Outcome, User, bytes};

@@ -1,4 +1,5 @@
 //! Golden frames: what version 1 of the wire looked like must be read, and written, for ever.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 use spikeloop_hal::wire::{
     CapabilitiesBody, Decoder, DeviceHealth, Flag, FlagSpan, FlagSpans, Frame, Full, Header, Hello,

@@ -1,4 +1,5 @@
 //! Sessions against the real server over in-memory links, and against devices that misbehave.
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, reason = "helpers of tests")]
 
 mod device;
 mod toy;
