@@ -2,7 +2,7 @@
 //!
 //! Every verb has `pub struct Args` (what clap parses) and
 //! `pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError>`, one variant in
-//! [`Verb`] and one arm in [`dispatch`]. Results go to standard output through [`output`],
+//! [`Verb`] and one arm in `dispatch`. Results go to standard output through [`output`],
 //! everything else to standard error through [`tracing`] and [`Context::progress`].
 
 pub mod choose;
