@@ -67,7 +67,7 @@ impl ChipLoop {
     ) -> Result<Self, LoopError> {
         let options = TranslationOptions {
             spread: experiment.chip.spread,
-            membranes: observe == Observe::Membranes,
+            membranes: observe.membranes(),
             baseline: experiment.chip.baseline,
             timing: experiment.timing(),
         };

@@ -121,7 +121,10 @@ pub enum Observe {
     /// Spikes and membranes of all layers.
     #[default]
     Membranes,
-    /// Spikes of the hidden layers; the readout is computed by the host.
+    /// Spikes and membranes of the hidden layers; the readout is computed by the host, without the noise
+    /// of the converter.
+    Hidden,
+    /// Spikes of the hidden layers alone; the readout is computed by the host.
     Spikes,
 }
 
@@ -179,6 +182,14 @@ pub enum ExperimentError {
     /// The network cannot be made.
     #[error(transparent)]
     Model(#[from] spikeloop_models::error::ModelError),
+}
+
+impl Observe {
+    /// Whether membranes come back.
+    #[must_use]
+    pub fn membranes(self) -> bool {
+        self != Self::Spikes
+    }
 }
 
 impl Experiment {
