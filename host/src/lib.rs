@@ -1,4 +1,52 @@
-//! wip
+//! SpikeLoop: train spiking networks in the loop on mismatched neuromorphic chips.
+//!
+//! This crate is the top of the toolkit: experiments, training, command line, pictures. What it builds on
+//! stands in crates of its own:
+//!
+//! ```text
+//! host ──► calibration ──► models            networks, gradients, learning; no chip
+//!  │            └────────► hal ◄── firmware  what a chip is and how to reach one; the device side
+//!  └──► firmware (to run virtual boards)
+//! ```
+//!
+//! # The path of a batch
+//! ```text
+//! data::Split::encode ─► Trainer ─► ChipLoop ─► Translation ─► Chip (board, or emulator)
+//!                           ▲                                    │
+//!        Optimizer ◄─ Bptt ◄┴── Observation ◄── Translation::observe
+//! ```
+//! [`trainer`] learns one batch at a time; [`chip_loop`] cuts it into runs that fit the chip's buffers and keeps
+//! the chip busy while the host differentiates; [`run`] adds the run folder, checkpoints and metrics;
+//! [`robustness`] repeats all of it over many chips. Randomness follows from the experiment's seed and the
+//! position in the training, so that equal experiments give equal bits, whatever the link and the number of
+//! threads, and a run that was killed goes on as if nothing had happened.
+//!
+//! # From a program
+//! ```
+//! use spikeloop::chip_loop::ChipLoop;
+//! use spikeloop::experiment::Experiment;
+//! use spikeloop::trainer::{Step, Trainer};
+//! use spikeloop::{config, data};
+//! use spikeloop_hal::{OpenOptions, Selector};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let small = ["task.train=100", "task.test=50", "learning.epochs=1"].map(str::to_owned);
+//! let experiment: Experiment = config::load("digits", &small)?;
+//! let data = data::load(&experiment.task, None)?;
+//! let mut trainer = Trainer::new(&experiment, &data)?;
+//!
+//! let chip = "emu:preset=bss2-chip66-uncal,seed=7".parse::<Selector>()?.open(&OpenOptions::default())?;
+//! let observe = experiment.chip.observe;
+//! trainer.attach(ChipLoop::new(chip, &trainer.network, &experiment, observe)?);
+//! while trainer.step()? == Step::Batch {}
+//! println!("{:.1} %", 100.0 * trainer.evaluate(&data.test, 0)?.tally.accuracy());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Exit codes of the program
+//! See [`exit_code`].
+
 pub mod checkpoint;
 pub mod chip_loop;
 pub mod command;

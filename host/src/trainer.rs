@@ -8,7 +8,7 @@
 use crate::chip_loop::{ChipLoop, LoopError};
 use crate::data::{Dataset, Split};
 use crate::experiment::{Experiment, ExperimentError};
-use rand_chacha::rand_core::Rng;
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 use spikeloop_models::encode::Grid;
 use spikeloop_models::error::ModelError;

@@ -5,7 +5,7 @@
 //! `libm`, so that a seed means the same weights everywhere and in five years.
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand::{Rng, SeedableRng};
 
 /// The generator of stream `stream` of `seed`. Every purpose (initialisation, shuffle, dropout …)
 /// takes its own stream, so that using more of one never shifts another.

@@ -23,8 +23,11 @@ use crate::chip::Stimulus;
 use crate::config::ChipConfig;
 use crate::event::SpikeEvent;
 
-/// Fractional bits of the gain multiplier.
-const GAIN_BITS: u32 = 8;
+/// The gain multiplier: eight fractional bits.
+type Gain = fixed::types::I56F8;
+
+/// One half.
+const HALF: Gain = Gain::from_bits(1 << 7);
 
 /// One neuron's registers and constants.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,7 +38,7 @@ struct Cell {
     threshold: i64,
     reset: i64,
     refractory: u32,
-    gain: i64,
+    gain: Gain,
     u: i64,
     v: i64,
     held: u32,
@@ -78,7 +81,7 @@ fn cell(
     } else if chip.stuck.contains(&n) {
         threshold = i64::MIN;
     }
-    let gain = value(Parameter::GainExc) * tick_us * one * f64::from(1_u32 << GAIN_BITS);
+    let gain = Gain::saturating_from_num(value(Parameter::GainExc) * tick_us * one);
     Cell {
         neuron: n,
         keep_syn: keep(Parameter::TauSynExc),
@@ -86,7 +89,7 @@ fn cell(
         threshold,
         reset: states(value(Parameter::ResetPotential) - rest),
         refractory: libm::round(value(Parameter::Refractory) / tick_us) as u32,
-        gain: if chip.dead.contains(&n) { 0 } else { libm::round(gain) as i64 },
+        gain: if chip.dead.contains(&n) { Gain::ZERO } else { gain },
         ..Cell::default()
     }
 }
@@ -197,7 +200,8 @@ fn deliver(setting: Setting<'_>, cells: &mut [Cell], row: u32, limit: i64) {
     for cell in cells {
         let n = usize::from(cell.neuron);
         let code = if broken { realised(setting.chip, source, n, codes[n]) } else { codes[n] };
-        let jump = (i64::from(code) * cell.gain + (1 << (GAIN_BITS - 1))) >> GAIN_BITS;
+        // Half is rounded up, by adding a half and cutting the fraction off.
+        let jump = (cell.gain.saturating_mul_int(i64::from(code)) + HALF).floor().to_num::<i64>();
         cell.u = (cell.u + jump).clamp(-limit - 1, limit);
     }
 }

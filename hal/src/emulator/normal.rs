@@ -5,7 +5,7 @@
 //! mathematics library. Golden numbers stand in the tests.
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand::{Rng, SeedableRng};
 
 /// What a stream of random numbers is for. The numbers are part of the meaning of a chip seed:
 /// never renumber.

@@ -1,5 +1,5 @@
 use ndarray::Array2;
-use rand_chacha::rand_core::Rng;
+use rand::Rng;
 
 use super::*;
 use crate::layer::{Current, Forward, InputScale, LayerSpec, Reset};
