@@ -3,6 +3,7 @@
 use spikeloop::virtual_board::{Place, VirtualBoard};
 use spikeloop_hal::registry::Registry;
 use spikeloop_hal::{Chip, OpenOptions, Selector, Session, SessionOptions};
+use std::time::Duration;
 
 /// How a chip is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,14 @@ pub struct Bench {
     registry: Option<tempfile::TempDir>,
 }
 
+/// Options of a session that waits long: on a machine with much else to do a thread may not run for seconds.
+fn patient() -> SessionOptions {
+    let mut options = SessionOptions::default();
+    options.silence = Duration::from_secs(120);
+    options.handshake = Duration::from_secs(60);
+    options
+}
+
 /// Opens the chip that `selector` (an `emu:` one) describes, computed by `threads` threads.
 ///
 /// # Panics
@@ -36,7 +45,7 @@ pub struct Bench {
 #[must_use]
 pub fn open(selector: &str, way: Way, threads: usize) -> (Box<dyn Chip>, Bench) {
     let selector: Selector = selector.parse().unwrap();
-    let options = OpenOptions { threads, ..OpenOptions::default() };
+    let options = OpenOptions { threads, session: patient() };
     let place = match way {
         Way::InProcess => return (selector.open(&options).unwrap(), Bench::default()),
         Way::Memory => Place::Memory,
@@ -47,7 +56,7 @@ pub fn open(selector: &str, way: Way, threads: usize) -> (Box<dyn Chip>, Bench) 
     let registry = Registry::at(folder.path().to_owned());
     let mut board = VirtualBoard::start_in(&selector, &place, threads, &registry).unwrap();
     let chip: Box<dyn Chip> = match board.take_link() {
-        Some(link) => Box::new(Session::open(Box::new(link), SessionOptions::default()).unwrap()),
+        Some(link) => Box::new(Session::open(Box::new(link), patient()).unwrap()),
         None => board.selector().open(&options).unwrap(),
     };
     (chip, Bench { board: Some(board), registry: Some(folder) })

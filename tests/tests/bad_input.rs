@@ -30,7 +30,7 @@ fn a_network_larger_than_the_device() {
         train(&user, &format!("--chip {CHIP} --out d {set}")).refused(7, words);
     };
     on_chip("--set network.steps=20000", &["one trial needs", "ticks", "shorten the trial"]);
-    on_chip("--set network.steps=4000", &["bytes of trace memory"]);
+    on_chip("--set network.steps=5000", &["bytes of trace memory"]);
     on_chip("--set network.dt_us=1.701", &["whole number of ticks of 4 ns"]);
     on_chip("--set network.dt_us=0.5", &["shorter than the converter's", "observe = \"spikes\""]);
     on_chip("--set network.tau_mem_us=5000", &["tau_mem = 5000", "out of the chip's range"]);

@@ -6,7 +6,11 @@
 use spikeloop_tests::boards::Way;
 use spikeloop_tests::learning::{Trace, experiment, one_epoch};
 
-const DIGITS: [&str; 5] = [
+/// Initial weights at which hidden neurons fire from the start.
+const LIVELY: &str = "learning.init.gain=3.0";
+
+const DIGITS: [&str; 6] = [
+    LIVELY,
     "task.train=200",
     "task.test=60",
     "network.hidden=[40]",
@@ -45,7 +49,7 @@ fn digits_with_membranes() {
     let trace = everywhere_the_same("digits", &DIGITS);
     // The noise is part of it: other noise on the same chip, other bits.
     let mut set = DIGITS.to_vec();
-    set[4] = "chip.selector=emu:preset=bss2-cal,seed=5,noise_seed=99";
+    set[5] = "chip.selector=emu:preset=bss2-cal,seed=5,noise_seed=99";
     let other = one_epoch(&experiment("digits", &set), Way::InProcess, (1, 1));
     assert_ne!(other.weights, trace.weights);
 }
@@ -66,6 +70,7 @@ fn yin_yang_on_an_uncalibrated_chip() {
 #[test]
 fn two_layers_with_recurrence() {
     let set = [
+        LIVELY,
         "task.train=100",
         "task.test=40",
         "network.hidden=[30,20]",

@@ -2,7 +2,9 @@
 //!
 //! The chip is continuous in time, the model is not. On a fine grid, without mismatch, noise or limits, with a
 //! refractory time of the 1.5 steps for which the model's reset holds the membrane on average, both must fire
-//! at the same time.
+//! at the same time. What is left is the model's reset, which takes place on its grid: each one shifts what
+//! follows by up to half a step, so that the time of the tenth spike of a burst says nothing about the chip. The
+//! input here drives a neuron through one to four spikes.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -24,7 +26,7 @@ use spikeloop_models::spike_train::SpikeTrains;
 
 const INPUTS: usize = 30;
 const UNITS: usize = 40;
-const SAMPLES: usize = 20;
+const SAMPLES: usize = 60;
 
 /// Uniform in `0 .. below`, a pure function of its place.
 fn draw(stream: u64, index: u64, below: f64) -> f64 {
@@ -49,7 +51,7 @@ fn network(setup: &Setup) -> (Network<f32>, SpikeTrains) {
     let readout = hidden.readout(5);
     let mut network = Network::new(setup.steps, INPUTS, vec![hidden, readout], &[]).unwrap();
     let mut inputs = SpikeTrains::new(setup.steps, INPUTS);
-    let duration = 0.7 * setup.steps as f64 * setup.dt_us;
+    let duration = 0.9 * setup.steps as f64 * setup.dt_us;
     for sample in 0..SAMPLES as u64 {
         let mut rows = vec![Vec::new(); setup.steps];
         for line in 0..2 * INPUTS as u64 {
@@ -67,9 +69,9 @@ fn network(setup: &Setup) -> (Network<f32>, SpikeTrains) {
         }
     }
     for (layer, spread) in [(0, 1.0), (1, 0.5)] {
-        let peak = 0.16 / psp_peak(&network, layer);
+        let peak = 0.06 / psp_peak(&network, layer);
         for (k, w) in network.layers[layer].weights.iter_mut().enumerate() {
-            *w = ((draw(2 + layer as u64, k as u64, 2.0) - 0.8) * peak * spread) as f32;
+            *w = ((draw(2 + layer as u64, k as u64, 2.0) - 0.5) * peak * spread) as f32;
         }
     }
     (network, inputs)
@@ -175,8 +177,9 @@ fn agreement(setup: &Setup) -> (usize, usize) {
     (total, agreed)
 }
 
-const FINE: Setup = Setup { dt_us: 0.04, steps: 850, detune: 1.0, membranes: false };
+const FINE: Setup = Setup { dt_us: 0.04, steps: 500, detune: 1.0, membranes: false };
 
+/// Measured: 7888 of 7925 spikes, 99.53 %. Every first spike agrees.
 #[test]
 fn spikes_agree_within_a_step() {
     let (total, agreed) = agreement(&FINE);
@@ -186,16 +189,18 @@ fn spikes_agree_within_a_step() {
     assert!(share >= 0.99, "{agreed} of {total} spikes agree: {share:.4}");
 }
 
-/// The same comparison sees a membrane time constant that is wrong by 2 %.
+/// The same comparison sees a membrane time constant that is wrong by 2 %. Measured: 86.9 %.
 #[test]
 fn two_percent_of_a_time_constant_show() {
     let (total, agreed) = agreement(&Setup { detune: 1.02, ..FINE });
     let share = agreed as f64 / total as f64;
     println!("{agreed} of {total} spikes agree: {share:.4}");
-    assert!(share < 0.97, "{agreed} of {total} spikes agree: {share:.4}");
+    assert!(share < 0.95, "{agreed} of {total} spikes agree: {share:.4}");
 }
 
-/// On the grid of training, where nothing fires, the converter's samples are the model's membranes.
+/// On the grid of training, until a neuron fires, the converter's samples are the model's membranes. Measured: at
+/// most 1.06 steps apart, two roundings and the 0.8 % by which the peak between two states is higher than at
+/// either of them.
 #[test]
 fn membranes_agree_within_a_step_of_the_converter() {
     let setup = Setup { dt_us: 1.7, steps: 20, detune: 1.0, membranes: true };
@@ -212,6 +217,10 @@ fn membranes_agree_within_a_step_of_the_converter() {
             for t in 0..until {
                 let chip = hidden[(sample * 20 + t) * UNITS + unit];
                 let model = membranes[sample][0][t * UNITS + unit];
+                // The lower rail of the converter is at -80 / 70 of the threshold.
+                if model < -1.1 {
+                    continue;
+                }
                 worst = worst.max((chip - model).abs() * theta);
                 compared += 1;
             }

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const CHIP: &str = "emu:preset=bss2-cal,neurons=40,inputs=64,seed=1";
-const SMALL: &str = "--set task.train=200 --set task.test=50 --set network.hidden=[20] \
+const SMALL: &str = "--set learning.init.gain=3.0 --set task.train=200 --set task.test=50 --set network.hidden=[20] \
                      --set learning.batch=10 --set learning.epochs=4 \
                      --set learning.evaluate_every=2 --threads 1 --json";
 
