@@ -103,8 +103,10 @@ impl Translation {
             layers.iter().map(|l| if l.site == Site::Chip { l.units } else { 0 }).collect();
         let placement = Placement::new(&units, caps, options.spread)?;
         let mut base = ChipConfig::power_up(caps);
-        let leak_lsb = default_value(caps, Parameter::LeakPotential)?;
-        let theta_lsb = default_value(caps, Parameter::Threshold)? - leak_lsb;
+        // A chip whose rest cannot be set counts its potentials from there.
+        let leak =
+            caps.parameter(Parameter::LeakPotential).map_or(0.0, |s| s.value(s.code_default));
+        let theta_lsb = default_value(caps, Parameter::Threshold)? - leak;
         let mut nominal_scale = Vec::with_capacity(layers.len());
         for (l, layer) in layers.iter().enumerate() {
             if layer.site == Site::Host {
@@ -414,7 +416,9 @@ fn set_time_constants(
     };
     let tau_mem = set(Parameter::TauMem, layer.tau_mem_us)?;
     let tau_syn = set(Parameter::TauSynExc, layer.tau_syn_us)?;
-    set(Parameter::TauSynInh, layer.tau_syn_us)?;
+    if caps.parameter(Parameter::TauSynInh).is_some() {
+        set(Parameter::TauSynInh, layer.tau_syn_us)?;
+    }
     Ok((tau_mem, tau_syn))
 }
 

@@ -4,8 +4,8 @@
 //! Normal numbers by Box & Muller (1958), `√(−2 ln u) cos(2πv)`, with `ln`, `sqrt` and `cos` from
 //! `libm`, so that a seed means the same weights everywhere and in five years.
 
-use rand_chacha::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 /// The generator of stream `stream` of `seed`. Every purpose (initialisation, shuffle, dropout …)
 /// takes its own stream, so that using more of one never shifts another.

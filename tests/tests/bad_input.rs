@@ -6,7 +6,8 @@ use std::os::unix::fs::symlink;
 
 /// A training of a second: software unless a chip is added.
 const SMALL: &str = "--set task.train=100 --set task.test=50 --set network.hidden=[20] \
-                     --set learning.batch=25 --set learning.epochs=1 --threads 1";
+                     --set learning.batch=25 --set learning.epochs=1 \
+                     --set chip.observe=membranes --threads 1";
 const CHIP: &str = "emu:preset=bss2-cal,neurons=40,inputs=64,seed=1";
 
 fn user() -> User {

@@ -63,7 +63,7 @@ fn digits_with_spikes_only() {
 #[test]
 fn yin_yang_on_an_uncalibrated_chip() {
     let selector = "chip.selector=emu:preset=bss2-chip66-uncal,seed=3";
-    let set = ["task.train=200", "task.test=60", "network.hidden=[40]", selector];
+    let set = ["task.train=200", "task.test=60", "network.hidden=[40]", LIVELY, selector];
     everywhere_the_same("yinyang", &set);
 }
 

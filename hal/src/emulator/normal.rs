@@ -4,8 +4,8 @@
 //! transformation is written out here and `libm` is pure Rust, so nothing depends on a platform's
 //! mathematics library. Golden numbers stand in the tests.
 
-use rand_chacha::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 /// What a stream of random numbers is for. The numbers are part of the meaning of a chip seed:
 /// never renumber.

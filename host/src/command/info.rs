@@ -15,6 +15,9 @@ pub struct Args {
     /// Print the identity only, in one line
     #[arg(short, long)]
     pub identity: bool,
+    /// Write every drawn value of an emulated chip to a file; emu:chip=FILE is the same chip again
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<std::path::PathBuf>,
 }
 
 /// What `--json` prints.
@@ -33,6 +36,9 @@ struct Report<'a> {
 pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
     let (selector, chip) = args.chip.open(context)?;
     let caps = chip.capabilities();
+    if let Some(path) = &args.save {
+        save(&selector, path)?;
+    }
     if context.json {
         output::json(&Report {
             chip: &selector,
@@ -46,6 +52,18 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
         output::text(&render(&selector, caps))?;
     }
     Ok(ExitCode::Ok)
+}
+
+/// Writes the drawn values of an emulated chip.
+fn save(selector: &Selector, path: &std::path::Path) -> Result<(), CommandError> {
+    let Some(truth) = crate::run_report::truth(selector) else {
+        return Err(CommandError::Usage(format!(
+            "--save: {selector} is no emulated chip of this process; only of those (emu:...) every value is known"
+        )));
+    };
+    truth.save(path).map_err(spikeloop_hal::Error::from)?;
+    tracing::info!("saved; use it as emu:chip={}", path.display());
+    Ok(())
 }
 
 /// `major.minor.patch`.
