@@ -103,9 +103,7 @@ impl Translation {
             layers.iter().map(|l| if l.site == Site::Chip { l.units } else { 0 }).collect();
         let placement = Placement::new(&units, caps, options.spread)?;
         let mut base = ChipConfig::power_up(caps);
-        // A chip whose rest cannot be set counts its potentials from there.
-        let leak =
-            caps.parameter(Parameter::LeakPotential).map_or(0.0, |s| s.value(s.code_default));
+        let leak = default_value(caps, Parameter::LeakPotential)?;
         let theta_lsb = default_value(caps, Parameter::Threshold)? - leak;
         let mut nominal_scale = Vec::with_capacity(layers.len());
         for (l, layer) in layers.iter().enumerate() {
