@@ -15,11 +15,15 @@ use crate::run_folder::{RunFolder, file, timestamp};
 use crate::run_report;
 use crate::virtual_board::{Place, VirtualBoard};
 use spikeloop_hal::Selector;
+use spikeloop_models::optim::Schedule;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Epochs in software, then in the loop: enough to tell the story, few enough for a minute on two cores.
-const EPOCHS: (usize, usize) = (40, 30);
+const EPOCHS: (usize, usize) = (20, 60);
+
+/// Decay of the learning rate in an epoch: fast, because there are few.
+const EPOCH_DECAY: f64 = 0.95;
 
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
@@ -77,7 +81,8 @@ fn experiment(chip: &Selector, board: &Selector) -> Result<Experiment, CommandEr
     experiment.name = "demo".into();
     experiment.learning.warm_start_epochs = EPOCHS.0;
     experiment.learning.epochs = EPOCHS.1;
-    experiment.learning.evaluate_every = 5;
+    experiment.learning.evaluate_every = 10;
+    experiment.learning.schedule = Schedule::Exponential { factor: EPOCH_DECAY };
     experiment.chip.selector = Some(board.to_string());
     tracing::debug!("the board carries {chip}");
     Ok(experiment)
