@@ -9,7 +9,7 @@ use super::{CommandError, Context, output, table};
 use crate::config;
 use crate::data;
 use crate::exit_code::ExitCode;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Observe};
 use crate::run::{Ending, Outcome, Run};
 use crate::run_folder::{RunFolder, file, timestamp};
 use crate::run_report;
@@ -83,6 +83,8 @@ fn experiment(chip: &Selector, board: &Selector) -> Result<Experiment, CommandEr
     experiment.learning.epochs = EPOCHS.1;
     experiment.learning.evaluate_every = 10;
     experiment.learning.schedule = Schedule::Exponential { factor: EPOCH_DECAY };
+    // Membranes too: there is more to see.
+    experiment.chip.observe = Observe::Hidden;
     experiment.chip.selector = Some(board.to_string());
     tracing::debug!("the board carries {chip}");
     Ok(experiment)
