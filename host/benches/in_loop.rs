@@ -7,6 +7,7 @@
 //! loop is to be compared with.
 #![allow(clippy::expect_used, reason = "a bench may stop where its own set-up is wrong")]
 #![allow(missing_docs, reason = "criterion's macros")]
+#![allow(clippy::print_stdout, reason = "the firing rate is part of the figure")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use spikeloop::chip_loop::ChipLoop;
