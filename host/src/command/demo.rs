@@ -20,10 +20,10 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Epochs in software, then in the loop: enough to tell the story, few enough for a minute on two cores.
-const EPOCHS: (usize, usize) = (20, 60);
+const EPOCHS: (usize, usize) = (20, 30);
 
 /// Decay of the learning rate in an epoch: fast, because there are few.
-const EPOCH_DECAY: f64 = 0.95;
+const EPOCH_DECAY: f64 = 0.9;
 
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
