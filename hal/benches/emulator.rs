@@ -6,8 +6,8 @@
 //! `reconfigured` after a change of all weights. The firing rate is part of the definition and is
 //! printed.
 //!
-//! Seen on two shared cores of a Sapphire Rapids server, as CPU time of a silent network: 16 µs a trial
-//! with AVX-512, 9 µs without noise (so noise and converter cost 7 µs).
+//! Not yet timed on a quiet machine. Estimated from wall time and the share of a busy one, for a silent
+//! network with AVX-512: 16 µs of CPU a trial, 9 µs without noise.
 #![allow(clippy::expect_used, reason = "a bench may stop where its own set-up is wrong")]
 #![allow(missing_docs, reason = "criterion's macros")]
 
