@@ -22,6 +22,7 @@ mod idx;
 mod images;
 mod mersenne;
 mod resample;
+mod rotation;
 mod spec;
 mod yin_yang;
 
@@ -33,6 +34,7 @@ use spikeloop_models::spike_train::SpikeTrains;
 pub use error::DataError;
 pub use images::{DATA_VARIABLE, Family};
 pub use resample::{CROP, SIDE, resample_16};
+pub use rotation::Images;
 pub use spec::{DataName, DataSpec};
 
 /// A classification task on spike times.
@@ -65,6 +67,8 @@ pub struct Split {
     pub origin: Origin,
     /// Class of each sample.
     pub labels: Vec<u16>,
+    /// The images behind the spike times, if they can be turned while learning.
+    pub images: Option<Images>,
 }
 
 impl Split {
@@ -86,6 +90,21 @@ impl Split {
         self.times.bin(indices, grid, self.origin, into);
     }
 
+    /// As [`Self::encode`], with the image of sample `indices[k]` turned by `angles_deg[k]`. Samples that are not
+    /// images stay as they are.
+    pub fn encode_turned(
+        &self,
+        indices: &[u32],
+        angles_deg: &[f32],
+        grid: &Grid,
+        into: &mut SpikeTrains,
+    ) {
+        let Some(images) = &self.images else { return self.encode(indices, grid, into) };
+        let times = images.turned(indices, angles_deg);
+        let all: Vec<u32> = (0..indices.len() as u32).collect();
+        times.bin(&all, grid, self.origin, into);
+    }
+
     /// The samples from `start` up to, not including, `end`.
     #[must_use]
     pub fn slice(&self, start: usize, end: usize) -> Self {
@@ -95,6 +114,7 @@ impl Split {
             times: self.times.slice(start, end),
             origin: self.origin,
             labels: self.labels[start..end].to_vec(),
+            images: self.images.as_ref().map(|images| images.slice(start, end)),
         }
     }
 }

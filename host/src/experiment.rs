@@ -90,6 +90,13 @@ pub struct Learning {
     /// Penalties.
     #[serde(default)]
     pub regularisers: Vec<Regulariser>,
+    /// Share of the hidden units that each batch leaves out, by zeros in their incoming weights; none in
+    /// evaluations.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropout: f64,
+    /// Largest angle, in degrees, by which images are turned at random while they are learned.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rotation_deg: f32,
     /// Initial weights of hidden layers.
     pub init: Init,
     /// Initial weights of the readout; as `init` if missing.
@@ -146,6 +153,10 @@ pub struct ChipSpec {
     pub baseline: Baseline,
 }
 
+fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 fn one() -> u64 {
     1
 }
@@ -178,6 +189,12 @@ pub enum ExperimentError {
         got: f64,
         /// What it must be.
         must: &'static str,
+    },
+    /// Turning what is no image.
+    #[error("learning.rotation_deg: the task {task} has no images to turn; leave the key out")]
+    NotImages {
+        /// The task.
+        task: &'static str,
     },
     /// The network cannot be made.
     #[error(transparent)]
@@ -213,6 +230,13 @@ impl Experiment {
             let got = self.learning.rate;
             return Err(ExperimentError::Value { key: "learning.rate", got, must: "positive" });
         }
+        let within = |key, got: f64, limit: f64, must| match got {
+            x if (0.0..limit).contains(&x) => Ok(()),
+            _ => Err(ExperimentError::Value { key, got, must }),
+        };
+        within("learning.dropout", self.learning.dropout, 1.0, "at least 0 and below 1")?;
+        let rotation = f64::from(self.learning.rotation_deg);
+        within("learning.rotation_deg", rotation, 180.0, "at least 0 and below 180")?;
         self.learning.loss.check()?;
         Ok(())
     }

@@ -10,6 +10,7 @@ use crate::data::{Dataset, Split};
 use crate::experiment::{Experiment, ExperimentError};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
+use spikeloop_models::dropout::DropoutMask;
 use spikeloop_models::encode::Grid;
 use spikeloop_models::error::ModelError;
 use spikeloop_models::inference::{Batch, Inference, LayerRecording};
@@ -25,6 +26,8 @@ use spikeloop_models::spike_train::SpikeTrains;
 mod stream {
     pub(super) const SHUFFLE: u64 = 1000;
     pub(super) const TIES: u64 = 1001;
+    pub(super) const DROPOUT: u64 = 1002;
+    pub(super) const ROTATION: u64 = 1003;
 }
 
 /// Trial numbers from here on are evaluations; below, training. Leaves the top eight bits for attempts.
@@ -149,6 +152,8 @@ pub struct Trainer<'a> {
     order: Vec<u32>,
     /// Epoch that `order` belongs to.
     ordered: Option<usize>,
+    /// The network of this batch, some units dropped.
+    thinned: Option<Network<f32>>,
     batch: SpikeTrains,
     part: SpikeTrains,
     labels: Vec<u16>,
@@ -161,6 +166,9 @@ impl<'a> Trainer<'a> {
     /// An experiment that contradicts itself.
     pub fn new(experiment: &'a Experiment, data: &'a Dataset) -> Result<Self, TrainError> {
         experiment.check()?;
+        if experiment.learning.rotation_deg > 0.0 && data.train.images.is_none() {
+            return Err(ExperimentError::NotImages { task: data.name.as_str() }.into());
+        }
         let network = experiment.network(data.inputs, data.classes)?;
         let learning = &experiment.learning;
         let config = BpttConfig {
@@ -183,6 +191,7 @@ impl<'a> Trainer<'a> {
             grid: experiment.grid(),
             order: Vec::new(),
             ordered: None,
+            thinned: None,
             batch: SpikeTrains::default(),
             part: SpikeTrains::default(),
             labels: Vec::new(),
@@ -236,16 +245,12 @@ impl<'a> Trainer<'a> {
         let data = self.data;
         let size = self.experiment.learning.batch;
         let range = index * size..((index + 1) * size).min(data.train.len());
-        let samples = &self.order[range.clone()];
-        data.train.encode(samples, &self.grid, &mut self.batch);
-        self.labels.clear();
-        self.labels.extend(samples.iter().map(|k| data.train.labels[*k as usize]));
+        let position = (epoch as u64) << 32 | index as u64;
+        self.encode(range.clone(), position);
         let first_trial = (epoch * data.train.len() + range.start) as u64;
-        let key = random::mix(
-            random::mix(self.experiment.seed, stream::TIES),
-            (epoch as u64) << 32 | index as u64,
-        );
-        let tally = self.learn(first_trial, key)?;
+        let key = self.key(stream::TIES, position);
+        let mask = self.drop_units(position)?;
+        let tally = self.learn(first_trial, key, mask.as_ref())?;
         self.position.tally = tally;
         self.position.batch += 1;
         if self.position.batch < self.batches_per_epoch() {
@@ -256,11 +261,56 @@ impl<'a> Trainer<'a> {
         Ok(Step::EpochEnd(std::mem::take(&mut self.position.tally)))
     }
 
+    /// Key of what is drawn for one batch, by purpose.
+    fn key(&self, purpose: u64, position: u64) -> u64 {
+        random::mix(random::mix(self.experiment.seed, purpose), position)
+    }
+
+    /// Puts the training samples of `range` (in this epoch's order) on the grid, turned if that is asked for.
+    fn encode(&mut self, range: std::ops::Range<usize>, position: u64) {
+        let train = &self.data.train;
+        let samples = &self.order[range];
+        let most = self.experiment.learning.rotation_deg;
+        if most > 0.0 {
+            let mut rng = random::stream(self.key(stream::ROTATION, position), stream::ROTATION);
+            let angle = |_: &u32| most * (2.0 * random::uniform(&mut rng) - 1.0) as f32;
+            let angles: Vec<f32> = samples.iter().map(angle).collect();
+            train.encode_turned(samples, &angles, &self.grid, &mut self.batch);
+        } else {
+            train.encode(samples, &self.grid, &mut self.batch);
+        }
+        self.labels.clear();
+        self.labels.extend(samples.iter().map(|k| train.labels[*k as usize]));
+    }
+
+    /// Draws the units that this batch leaves out and prepares the network without them.
+    fn drop_units(&mut self, position: u64) -> Result<Option<DropoutMask>, TrainError> {
+        let rate = self.experiment.learning.dropout;
+        if rate <= 0.0 {
+            return Ok(None);
+        }
+        let mut rng = random::stream(self.key(stream::DROPOUT, position), stream::DROPOUT);
+        let mask = DropoutMask::draw(&self.network, rate, &mut rng)?;
+        let thinned = self.thinned.get_or_insert_with(|| self.network.clone());
+        thinned.clone_from(&self.network);
+        mask.apply(thinned);
+        Ok(Some(mask))
+    }
+
     /// Runs, differentiates and updates on the batch that was prepared. Returns the sums of the epoch with it.
-    fn learn(&mut self, first_trial: u64, key: u64) -> Result<Tally, TrainError> {
+    fn learn(
+        &mut self,
+        first_trial: u64,
+        key: u64,
+        mask: Option<&DropoutMask>,
+    ) -> Result<Tally, TrainError> {
         let rate = self.learning_rate();
         let mut tally = self.position.tally.clone();
-        self.method.begin(&self.network)?;
+        let network = match (&self.thinned, mask) {
+            (Some(thinned), Some(_)) => thinned,
+            _ => &self.network,
+        };
+        self.method.begin(network)?;
         let (batch, labels, method, part) =
             (&self.batch, &self.labels, &mut self.method, &mut self.part);
         let size = batch.samples();
@@ -280,12 +330,18 @@ impl<'a> Trainer<'a> {
                 Vec::new()
             }
             Some(chip) => {
-                chip.write(&self.network)?;
+                chip.write(network)?;
                 chip.run(batch, first_trial, |range, observation| learn(range, Some(observation)))?;
                 chip.weight_limits()
             }
         };
         let gradients = self.method.finish()?;
+        let thinned = mask.map(|mask| {
+            let mut gradients = gradients.clone();
+            mask.apply_to_gradients(&mut gradients);
+            gradients
+        });
+        let gradients = thinned.as_ref().unwrap_or(gradients);
         self.optimizer.step(&mut self.network, gradients, rate, &limits)?;
         Ok(tally)
     }

@@ -61,7 +61,7 @@ pub(super) fn load(spec: &DataSpec, copies: usize) -> Result<Dataset, DataError>
             times.push_sample(std::iter::repeat_n(one, copies).flatten());
         }
         let labels = indices.iter().map(|&i| labels[i]).collect();
-        Split { times, origin: Origin::BatchMinimum, labels }
+        Split { times, origin: Origin::BatchMinimum, labels, images: None }
     });
     let [train, validation, test] = arrange(spec, train, test)?;
     Ok(Dataset {

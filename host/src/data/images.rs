@@ -10,15 +10,16 @@ use spikeloop_models::encode::{Grid, Origin, SpikeTimes, latency_table};
 
 use super::idx::Published;
 use super::resample::{FULL, SIDE, matrix, resample_with};
+use super::rotation::Images;
 use super::{DataError, DataSpec, Dataset, Split, arrange};
 
 /// The environment variable that names the folder with the data files.
 pub const DATA_VARIABLE: &str = "SPIKELOOP_DATA";
 
 /// Threshold of the latency code, as a share of full brightness (published).
-const THETA: f32 = 0.2;
+pub(super) const THETA: f32 = 0.2;
 /// Time constant of the latency code in µs (published).
-const TAU_US: f32 = 8.0;
+pub(super) const TAU_US: f32 = 8.0;
 /// Images that one task of the thread pool prepares.
 const CHUNK: usize = 1000;
 
@@ -157,7 +158,7 @@ impl Family {
 }
 
 /// Checked 16×16 images and labels of the training and the test set.
-pub(super) struct Images {
+pub(super) struct Files {
     /// Pixels `[image, row, column]` of both sets.
     pub(super) pixels: [Vec<u8>; 2],
     /// Labels of both sets.
@@ -165,7 +166,7 @@ pub(super) struct Images {
 }
 
 /// Reads, checks and resamples the four files.
-pub(super) fn read(family: Family, data_dir: Option<&Path>) -> Result<Images, DataError> {
+pub(super) fn read(family: Family, data_dir: Option<&Path>) -> Result<Files, DataError> {
     let from_environment = || std::env::var_os(DATA_VARIABLE).filter(|v| !v.is_empty());
     let folder = data_dir.map(Path::to_owned).or_else(|| from_environment().map(PathBuf::from));
     let Some(folder) = folder else {
@@ -184,7 +185,7 @@ pub(super) fn read(family: Family, data_dir: Option<&Path>) -> Result<Images, Da
         .map(|(published, path)| published.read(path, family.source_url()))
         .collect::<Result<_, _>>()?;
     let labels = |k: usize| contents[k].iter().map(|&l| u16::from(l)).collect();
-    Ok(Images {
+    Ok(Files {
         pixels: [resample_all(&contents[0]), resample_all(&contents[2])],
         labels: [labels(1), labels(3)],
     })
@@ -226,15 +227,18 @@ pub(super) fn load(
     copies: usize,
     data_dir: Option<&Path>,
 ) -> Result<Dataset, DataError> {
-    let Images { pixels, labels } = read(family, data_dir)?;
+    let Files { pixels, labels } = read(family, data_dir)?;
     let [train_labels, test_labels] = labels;
     let split = |pixels: &[u8], labels| Split {
         times: spike_times(pixels, copies),
         origin: Origin::BatchMinimum,
         labels,
+        images: None,
     };
-    let train = split(&pixels[0], train_labels);
+    let mut train = split(&pixels[0], train_labels);
     let test = split(&pixels[1], test_labels);
+    let [train_pixels, _] = pixels;
+    train.images = Some(Images::new(train_pixels, copies));
     let [train, validation, test] = arrange(spec, train, test)?;
     Ok(Dataset {
         name: spec.name,

@@ -65,7 +65,8 @@ fn split(seed: u32, count: usize, copies: usize) -> Split {
     for &(point, _) in &points {
         times.push_sample(yin_yang_us(features(point).map(|v| v as f32), copies));
     }
-    Split { times, origin: Origin::Absolute, labels: points.iter().map(|p| p.1).collect() }
+    let labels = points.iter().map(|p| p.1).collect();
+    Split { times, origin: Origin::Absolute, labels, images: None }
 }
 
 pub(super) fn load(spec: &DataSpec, copies: usize) -> Result<Dataset, DataError> {
