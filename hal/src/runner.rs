@@ -55,6 +55,12 @@ impl Runner {
         self.chip.as_mut()
     }
 
+    /// Gives the chip back; runs in flight are forgotten.
+    #[must_use]
+    pub fn into_chip(self) -> Box<dyn Chip> {
+        self.chip
+    }
+
     /// Trials that had to be repeated so far.
     #[must_use]
     pub fn retries(&self) -> u64 {
