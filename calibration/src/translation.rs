@@ -126,6 +126,7 @@ impl Translation {
             traces: if options.membranes { placement.circuits().to_vec() } else { Vec::new() },
             sample_period: if options.membranes { step_ticks } else { 0 },
             samples: if options.membranes { grid.steps as u16 } else { 0 },
+            reference: None,
         };
         let trials_by_memory = trials_by_memory(caps, &base.recording)?;
         let adc_max = caps.adc.map_or(u16::MAX, |adc| ((1_u32 << adc.bits) - 1) as u16);

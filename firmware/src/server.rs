@@ -17,7 +17,7 @@ use crate::core::{Core, Fault, Progress, Trial, Write};
 use crate::record::{Format, Record};
 use crate::schedule::{Schedule, Waiting};
 use crate::transmit::Transmit;
-use checks::{each, out_of_range, parameters, unknown_version, weights, within, write};
+use checks::{each, out_of_range, parameters, recording, unknown_version, weights, within, write};
 use heapless::Deque;
 use spikeloop_hal::wire::{
     CapabilitiesBody, Damage, Decoder, DeviceHealth, Frame, Full, Hello, Kind, MIN_BODY, Malformed,
@@ -334,7 +334,7 @@ impl<C: Core> State<'_, C> {
                     write(core, Write::Flag(span))
                 })
             }),
-            Message::Recording(head) => self.configure(|core| write(core, Write::Recording(head))),
+            Message::Recording(head) => self.configure(|core| recording(core, head)),
             // Messages of the other direction.
             _ => Verdict::Refuse(RefusalCode::OutOfPlace, 0, 0),
         }

@@ -5,7 +5,7 @@
 //! that has to be measured does.
 
 use heapless::{String, Vec};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Version of the wire protocol that this build speaks. Both sides must agree on it.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -209,7 +209,10 @@ impl ParameterSpec {
 }
 
 /// The membrane converter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// In text formats it is a table of its fields. In the binary format of the wire `reference` is bit 7
+/// of `bits`, so that a chip without one is written as before the bit had a meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adc {
     /// Resolution: samples are `0 ..= 2^bits − 1`.
     pub bits: u8,
@@ -219,6 +222,62 @@ pub struct Adc {
     pub reliable_min: u16,
     /// Samples above this are not to be trusted (saturation).
     pub reliable_max: u16,
+    /// Whether all channels can be connected to a known potential instead of the membranes, see
+    /// [`Recording::reference`](crate::Recording::reference).
+    pub reference: bool,
+}
+
+/// [`Adc`] as its fields.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "Adc")]
+struct AdcText {
+    bits: u8,
+    min_period: u32,
+    reliable_min: u16,
+    reliable_max: u16,
+    #[serde(default)]
+    reference: bool,
+}
+
+/// [`Adc`] on the wire: bit 7 of `bits` is `reference`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "Adc")]
+struct AdcPacked {
+    bits: u8,
+    min_period: u32,
+    reliable_min: u16,
+    reliable_max: u16,
+}
+
+/// The bit of [`AdcPacked::bits`] that says that there is a reference; a resolution needs five.
+const REFERENCE: u8 = 0x80;
+
+impl Serialize for Adc {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { bits, min_period, reliable_min, reliable_max, reference } = *self;
+        if serializer.is_human_readable() {
+            AdcText { bits, min_period, reliable_min, reliable_max, reference }
+                .serialize(serializer)
+        } else {
+            let bits = bits & !REFERENCE | if reference { REFERENCE } else { 0 };
+            AdcPacked { bits, min_period, reliable_min, reliable_max }.serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Adc {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let AdcText { bits, min_period, reliable_min, reliable_max, reference } =
+                AdcText::deserialize(deserializer)?;
+            Ok(Self { bits, min_period, reliable_min, reliable_max, reference })
+        } else {
+            let AdcPacked { bits, min_period, reliable_min, reliable_max } =
+                AdcPacked::deserialize(deserializer)?;
+            let (bits, reference) = (bits & !REFERENCE, bits & REFERENCE != 0);
+            Ok(Self { bits, min_period, reliable_min, reliable_max, reference })
+        }
+    }
 }
 
 /// Limits of one run (one `submit`). A request beyond them is refused, never truncated.
@@ -300,5 +359,29 @@ impl Capabilities {
     #[must_use]
     pub fn microseconds(&self, ticks: u32) -> f64 {
         f64::from(ticks) * f64::from(self.tick_ns) / 1000.0
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_converter_is_a_table_in_text_and_has_its_reference_in_bit_7_on_the_wire() {
+        for reference in [false, true] {
+            let adc =
+                Adc { bits: 10, min_period: 17, reliable_min: 50, reliable_max: 1000, reference };
+            let text = toml::to_string(&adc).unwrap();
+            assert!(text.contains("bits = 10") && text.contains(&format!("= {reference}")));
+            assert_eq!(toml::from_str::<Adc>(&text).unwrap(), adc);
+            let mut scratch = [0; 16];
+            let bytes = postcard::to_slice(&adc, &mut scratch).unwrap();
+            assert_eq!(bytes[0], if reference { 138 } else { 10 });
+            assert_eq!(postcard::from_bytes::<Adc>(bytes).unwrap(), adc);
+        }
+        // Text of a build without references.
+        let old = "bits = 8\nmin_period = 1\nreliable_min = 0\nreliable_max = 9";
+        assert!(!toml::from_str::<Adc>(old).unwrap().reference);
     }
 }

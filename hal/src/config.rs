@@ -3,6 +3,7 @@
 use crate::caps::{Capabilities, Parameter};
 use crate::error::Error;
 use crate::event::{NeuronId, Tick};
+use crate::wire::top_code;
 use serde::{Deserialize, Serialize};
 
 /// What one run is to bring back.
@@ -16,6 +17,12 @@ pub struct Recording {
     pub sample_period: Tick,
     /// Samples of each trial.
     pub samples: u16,
+    /// A known potential that every traced channel samples instead of its membrane, in nominal
+    /// converter steps (0 ..= 2^bits − 1): shows offset, gain and noise of the channels. The neurons
+    /// go on underneath and their spikes come back as ever. Needs a converter that
+    /// [can](crate::Adc::reference). A channel whose neuron is not powered reads 0, as without it.
+    #[serde(default)]
+    pub reference: Option<u16>,
 }
 
 /// Everything a host sets on a chip. Cheap to keep; sessions send only what changed.
@@ -146,10 +153,22 @@ impl ChipConfig {
 
     fn check_recording(&self, caps: &Capabilities) -> Result<(), Error> {
         let recording = &self.recording;
+        let refuse = |reason| Err(Error::Recording { reason });
+        if let Some(code) = recording.reference {
+            let Some(adc) = caps.adc.filter(|adc| adc.reference) else {
+                return refuse(
+                    "the chip cannot connect its converter to a reference: record membranes instead",
+                );
+            };
+            if code > top_code(adc.bits) {
+                return refuse(
+                    "the reference lies beyond the converter's range: choose 0 to 2^bits - 1 steps",
+                );
+            }
+        }
         if recording.traces.is_empty() || recording.samples == 0 {
             return Ok(());
         }
-        let refuse = |reason| Err(Error::Recording { reason });
         let Some(adc) = caps.adc else {
             return refuse("the chip has no membrane converter: use spikes only");
         };

@@ -335,3 +335,42 @@ fn counters_only_grow() {
         }
     });
 }
+
+#[test]
+fn a_reference_takes_the_place_of_the_membranes_over_every_way() {
+    for preset in PRESETS {
+        let selector = format!("emu:preset={preset},neurons=24,inputs=12,seed=3");
+        let mut first = None;
+        for way in Way::ALL {
+            let (mut chip, bench) = open(&selector, way, 2);
+            let caps = chip.capabilities().clone();
+            let mut config = lively(&caps);
+            chip.configure(&config).unwrap();
+            let membranes = run(chip.as_mut(), &trials(&caps, 0..3));
+            config.recording.reference = Some(100);
+            let configured = chip.configure(&config);
+            let Some(adc) = caps.adc.filter(|adc| adc.reference) else {
+                let error = configured.unwrap_err().to_string();
+                assert!(error.contains("cannot connect"), "{preset} {way:?}: {error}");
+                assert_eq!(data(&run(chip.as_mut(), &trials(&caps, 0..3))), data(&membranes));
+                continue;
+            };
+            configured.unwrap();
+            let known = run(chip.as_mut(), &trials(&caps, 0..3));
+            assert_eq!(known.spikes, membranes.spikes, "{preset} {way:?}: the neurons go on");
+            assert_ne!(known.samples, membranes.samples);
+            // Offsets of 10 steps, gains of 5 % of 20 steps and 2 steps of noise at most.
+            assert!(known.samples.iter().all(|s| s.abs_diff(100) < 60), "{:?}", known.samples);
+            let first = first.get_or_insert_with(|| known.clone());
+            assert_eq!(data(&known), data(first), "{preset} {way:?}: the same bits");
+            config.recording.reference = Some(1 << adc.bits);
+            let error = chip.configure(&config).unwrap_err();
+            assert!(matches!(error, Error::Recording { .. }), "{error}");
+            config.recording.reference = None;
+            chip.configure(&config).unwrap();
+            assert_eq!(data(&run(chip.as_mut(), &trials(&caps, 0..3))), data(&membranes));
+            drop(chip);
+            drop(bench);
+        }
+    }
+}

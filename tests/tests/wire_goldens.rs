@@ -78,8 +78,7 @@ fn beginning_and_health() {
     check("refusal", 0, 0, Message::Refusal(refusal));
 }
 
-#[test]
-fn capabilities() {
+fn golden_chip(reference: bool) -> Capabilities {
     let spec = |parameter, unit, code_min, code_default, law| ParameterSpec {
         parameter,
         unit,
@@ -91,7 +90,7 @@ fn capabilities() {
     let linear = Law::Linear { at_reference: 120.5, reference: 400.0, slope: 0.25 };
     let reciprocal = Law::Reciprocal { at_reference: 10.0, reference: 300.0 };
     let proportional = Law::Proportional { at_reference: 0.5, reference: 512.0 };
-    let caps = Capabilities {
+    Capabilities {
         protocol: 1,
         identity: Identity {
             kind: "golden-chip".try_into().unwrap(),
@@ -105,7 +104,13 @@ fn capabilities() {
         weight_max: 63,
         tick_ns: 100,
         max_duration: 1_000_000,
-        adc: Some(Adc { bits: 10, min_period: 17, reliable_min: 50, reliable_max: 1000 }),
+        adc: Some(Adc {
+            bits: 10,
+            min_period: 17,
+            reliable_min: 50,
+            reliable_max: 1000,
+            reference,
+        }),
         buffers: Buffers {
             trials: 100,
             stimulus_events: 65536,
@@ -121,11 +126,18 @@ fn capabilities() {
         ]
         .into_iter()
         .collect(),
-    };
-    let mut scratch = [0; CapabilitiesBody::MAX_LEN];
-    let body = CapabilitiesBody::new(0xDEAD_BEEF, &caps, &mut scratch).unwrap();
-    check("capabilities", 0, 1, Message::Capabilities(body));
-    assert_eq!(body.capabilities(), Ok(caps));
+    }
+}
+
+#[test]
+fn capabilities() {
+    for (name, reference) in [("capabilities", false), ("capabilities_reference", true)] {
+        let caps = golden_chip(reference);
+        let mut scratch = [0; CapabilitiesBody::MAX_LEN];
+        let body = CapabilitiesBody::new(0xDEAD_BEEF, &caps, &mut scratch).unwrap();
+        check(name, 0, 1, Message::Capabilities(body));
+        assert_eq!(body.capabilities(), Ok(caps));
+    }
 }
 
 #[test]
@@ -154,8 +166,10 @@ fn configuration() {
         FlagSpan::write(Flag::Traced, 300, &[true], out)
     });
     check("flags", 4, 1, Message::Flags(FlagSpans::new(&spans).unwrap()));
-    let head = RecordingHead { spikes: true, sample_period: 17, samples: 20 };
+    let head = RecordingHead { spikes: true, sample_period: 17, samples: 20, reference: None };
     check("recording", 5, 1, Message::Recording(head));
+    let head = RecordingHead { spikes: false, reference: Some(300), ..head };
+    check("recording_reference", 6, 1, Message::Recording(head));
 }
 
 #[test]

@@ -26,7 +26,13 @@ pub(crate) fn caps(neurons: u16, inputs: u16) -> Capabilities {
         weight_max: 63,
         tick_ns: 4,
         max_duration: 100_000,
-        adc: Some(Adc { bits: 8, min_period: 100, reliable_min: 30, reliable_max: 210 }),
+        adc: Some(Adc {
+            bits: 8,
+            min_period: 100,
+            reliable_min: 30,
+            reliable_max: 210,
+            reference: true,
+        }),
         buffers: Buffers {
             trials: 1000,
             stimulus_events: 10_000,

@@ -1,7 +1,7 @@
 //! Register writes applied to a chip configuration.
 
 use crate::core::Write;
-use spikeloop_hal::wire::Flag;
+use spikeloop_hal::wire::{Flag, RecordingHead};
 use spikeloop_hal::{Capabilities, ChipConfig, NeuronId, Recording};
 
 /// The state that a host has written, as the [`ChipConfig`] that the host meant.
@@ -53,8 +53,8 @@ impl Registers {
             Write::Recording(head) => {
                 let recording = &mut self.config.recording;
                 let traces = std::mem::take(&mut recording.traces);
-                let (spikes, sample_period) = (head.spikes, head.sample_period);
-                *recording = Recording { spikes, traces, sample_period, samples: head.samples };
+                let RecordingHead { spikes, sample_period, samples, reference } = *head;
+                *recording = Recording { spikes, traces, sample_period, samples, reference };
             }
         }
     }

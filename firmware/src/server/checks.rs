@@ -3,7 +3,7 @@
 use super::Verdict;
 use crate::core::{Core, Fault, Write};
 use spikeloop_hal::PROTOCOL_VERSION;
-use spikeloop_hal::wire::{ParameterSpan, RefusalCode, WeightSpan};
+use spikeloop_hal::wire::{ParameterSpan, RecordingHead, RefusalCode, WeightSpan, top_code};
 
 pub(super) fn unknown_version(got: u32) -> Verdict {
     Verdict::Refuse(RefusalCode::UnknownVersion, got, u32::from(PROTOCOL_VERSION))
@@ -52,4 +52,15 @@ pub(super) fn parameters<C: Core>(core: &mut C, span: &ParameterSpan<'_>) -> Res
         return Err(Verdict::Refuse(RefusalCode::OutOfRange, u32::from(code), nearest));
     }
     write(core, Write::Parameter(*span))
+}
+
+pub(super) fn recording<C: Core>(core: &mut C, head: RecordingHead) -> Result<(), Verdict> {
+    if let Some(code) = head.reference {
+        let top = core.capabilities().adc.filter(|adc| adc.reference).map(|adc| top_code(adc.bits));
+        if top.is_none_or(|top| code > top) {
+            let (got, limit) = (u32::from(code), u32::from(top.unwrap_or(0)));
+            return Err(Verdict::Refuse(RefusalCode::OutOfRange, got, limit));
+        }
+    }
+    write(core, Write::Recording(head))
 }

@@ -5,7 +5,7 @@ use crate::core::{Emit, Outcome};
 use spikeloop_hal::wire::{
     Flag, FlagSpan, Header, MAX_BODY, ParameterSpan, RecordingHead, ResultBlock, WeightSpan,
 };
-use spikeloop_hal::{Identity, Law, Parameter, ParameterSpec, Unit};
+use spikeloop_hal::{Adc, Identity, Law, Parameter, ParameterSpec, Unit};
 use std::vec;
 use std::vec::Vec;
 
@@ -76,7 +76,13 @@ fn echo() -> Echo {
         weight_max: 3,
         tick_ns: 1,
         max_duration: 1000,
-        adc: None,
+        adc: Some(Adc {
+            bits: 8,
+            min_period: 1,
+            reliable_min: 0,
+            reliable_max: 255,
+            reference: true,
+        }),
         buffers: spikeloop_hal::Buffers {
             trials: 4,
             stimulus_events: 10,
@@ -267,7 +273,7 @@ fn configuration_waits_for_the_run_before_it() {
     let mut bytes = host.hello();
     bytes.extend(host.begin(1, 1));
     bytes.extend(host.stimulus(1, 100, &[(1, 1), (2, 2), (3, 3)]));
-    let head = RecordingHead { spikes: true, sample_period: 1, samples: 2 };
+    let head = RecordingHead { spikes: true, sample_period: 1, samples: 2, reference: None };
     bytes.extend(host.message(&Message::Recording(head)));
     let at_once = server.receive(&bytes);
     assert!(at_once <= bytes.len());
@@ -299,6 +305,13 @@ fn what_does_not_exist_is_refused_with_its_numbers() {
         FlagSpan::write(Flag::Spiking, first, &[true; 3], &mut body).unwrap();
         (Kind::Flags, body.written().to_vec())
     };
+    let reference = |code| {
+        let head = RecordingHead { reference: Some(code), ..RecordingHead::default() };
+        let mut bytes = [0; 64];
+        let mut body = Writer::new(&mut bytes);
+        Message::Recording(head).encode(&mut body).unwrap();
+        (Kind::Recording, body.written().to_vec())
+    };
     for ((kind, body), expected) in [
         (weights(8, 0, 0), (OutOfRange, 8, 7)),
         (weights(0, 7, 0), (OutOfRange, 8, 7)),
@@ -307,6 +320,7 @@ fn what_does_not_exist_is_refused_with_its_numbers() {
         (codes(Parameter::Threshold, 8, 5), (OutOfRange, 8, 7)),
         (codes(Parameter::Threshold, 0, 10), (OutOfRange, 10, 9)),
         (flags(6), (OutOfRange, 8, 7)),
+        (reference(256), (OutOfRange, 256, 255)),
     ] {
         let mut memory = Small::new();
         let (mut server, mut host) = (memory.server(), Host::new());
@@ -390,7 +404,8 @@ fn what_does_not_belong_is_refused_once_and_hello_helps() {
         ),
         (
             |host| {
-                let head = RecordingHead { spikes: true, sample_period: 1, samples: 5 };
+                let head =
+                    RecordingHead { spikes: true, sample_period: 1, samples: 5, reference: None };
                 let mut bytes = host.message(&Message::Recording(head));
                 bytes.extend(host.begin(1, 1));
                 bytes

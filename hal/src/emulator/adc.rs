@@ -150,7 +150,10 @@ impl<'a> Converter<'a> {
         samples: &mut [u16],
     ) -> u32 {
         let (zero, top) = (L::splat(0.0), L::splat(self.top));
-        let exact = L::fma(L::load(&block.adc_gain.0), v, L::load(&block.adc_offset.0));
+        let exact = match &channels.reference {
+            Some(values) => L::load(&values.0),
+            None => L::fma(L::load(&block.adc_gain.0), v, L::load(&block.adc_offset.0)),
+        };
         let noisy = L::fma(L::splat(self.noise_lsb), z, exact);
         let rounded = L::add(L::max(L::min(noisy, top), zero), L::splat(0.5));
         let values = L::to_u16(rounded);

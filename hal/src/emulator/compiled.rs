@@ -4,7 +4,7 @@ use super::kernel::Bundle;
 use super::lanes::{Row, WIDTH};
 use super::layout::{Group, NOWHERE, groups};
 use super::mismatch::DrawnChip;
-use super::physics::{Block, Grid};
+use super::physics::{Block, Grid, converted};
 use crate::caps::Capabilities;
 use crate::config::ChipConfig;
 
@@ -42,6 +42,8 @@ pub(crate) struct Channels {
     pub(crate) mask: u16,
     /// Whether lane l goes to channel `of[0] + l` for all recorded lanes, which are the first ones.
     pub(crate) run: bool,
+    /// What the channels convert instead of membranes, before noise and rails.
+    pub(crate) reference: Option<Row>,
 }
 
 /// The configuration of a chip, ready to run.
@@ -129,7 +131,7 @@ impl Compiled {
         for group in &layout {
             this.add_group(chip, caps, group);
         }
-        this.set_channels();
+        this.set_channels(chip);
         for k in 0..this.sources.len() {
             this.set_row(chip, k, None);
         }
@@ -189,7 +191,7 @@ impl Compiled {
     }
 
     /// Where samples go, after a change of the recording.
-    fn set_channels(&mut self) {
+    fn set_channels(&mut self, chip: &DrawnChip) {
         let mut channel_of = vec![NOWHERE; self.config.neurons()];
         if self.config.recording.samples > 0 {
             for (k, n) in self.config.recording.traces.iter().enumerate() {
@@ -208,7 +210,15 @@ impl Compiled {
             let first_ones = mask & mask.wrapping_add(1) == 0;
             let consecutive =
                 (0..mask.count_ones()).all(|l| of[l as usize] == of[0].wrapping_add(l));
-            self.channels.push(Channels { of, mask, run: mask != 0 && first_ones && consecutive });
+            let run = mask != 0 && first_ones && consecutive;
+            let reference = self.config.recording.reference.map(|code| {
+                let mut row = Row::ZERO;
+                for (value, n) in row.0.iter_mut().zip(block.neuron) {
+                    *value = converted(chip, n as usize, f64::from(code)) as f32;
+                }
+                row
+            });
+            self.channels.push(Channels { of, mask, run, reference });
         }
     }
 
@@ -304,7 +314,7 @@ impl Compiled {
         }
         if config.recording != self.config.recording {
             self.config.recording.clone_from(&config.recording);
-            self.set_channels();
+            self.set_channels(chip);
         }
         let mut changed = false;
         let mut old = vec![0; config.neurons()];

@@ -215,13 +215,15 @@ fn read_out(
 ) -> u64 {
     let top = setting.caps.adc.map_or(0, |adc| (1_i64 << adc.bits) - 1);
     let rest = setting.chip.profile.nominal.leak_lsb as i64;
+    let reference = setting.compiled.config.recording.reference.map(i64::from);
     let mut saturated = 0;
     for cell in &scratch.cells {
         let channel = scratch.channel_of[usize::from(cell.neuron)];
         if channel != u32::MAX {
             // Half a step up, so that the shift rounds to the nearest.
             let half = (1_i64 << core.fraction_bits) >> 1;
-            let value = (rest + ((cell.v + half) >> core.fraction_bits)).clamp(0, top);
+            let membrane = rest + ((cell.v + half) >> core.fraction_bits);
+            let value = reference.unwrap_or(membrane).clamp(0, top);
             saturated += u64::from(value == 0 || value == top);
             line[channel as usize] = value as u16;
         }

@@ -166,6 +166,14 @@ impl Values {
     }
 }
 
+/// What the channel of a neuron makes of a potential, before noise and rails. The gain acts about the
+/// nominal leak potential, so that gain and offset spreads are separate quantities.
+pub(crate) fn converted(chip: &DrawnChip, neuron: usize, potential: f64) -> f64 {
+    let pivot = chip.profile.nominal.leak_lsb;
+    let gain = f64::from(chip.adc_gain[neuron]);
+    pivot + gain * (potential - pivot) + f64::from(chip.adc_offset_lsb[neuron])
+}
+
 impl Block {
     fn empty() -> Self {
         let row = Row::ZERO;
@@ -270,13 +278,8 @@ impl Block {
             self.gain_exc.0[lane] = v.gain_exc as f32;
             self.gain_inh.0[lane] = v.gain_inh as f32;
         }
-        let gain = f64::from(chip.adc_gain[index]);
-        self.adc_gain.0[lane] = gain as f32;
-        // The gain acts about mid-scale of the converter's leak level, so that gain and offset
-        // spreads are separate quantities.
-        let pivot = chip.profile.nominal.leak_lsb;
-        let offset = f64::from(chip.adc_offset_lsb[index]);
-        self.adc_offset.0[lane] = (pivot + gain * (v.rest - pivot) + offset) as f32;
+        self.adc_gain.0[lane] = chip.adc_gain[index];
+        self.adc_offset.0[lane] = converted(chip, index, v.rest) as f32;
         self.adc_skew.0[lane] = chip.adc_skew_us[index];
         let steps = v.refractory / h;
         let whole = libm::floor(steps);

@@ -143,6 +143,9 @@ pub struct AdcProfile {
     pub jitter_probability: f64,
     /// Probability that the sampling of a trial stalls and its data are void.
     pub stall_probability: f64,
+    /// Whether all channels can be connected to a known potential instead of the membranes.
+    #[serde(default)]
+    pub reference: bool,
 }
 
 /// Memories of the device, see [`Buffers`].
@@ -498,6 +501,7 @@ impl Profile {
                 min_period: ticks(adc.min_period_us).max(1),
                 reliable_min: adc.reliable_min,
                 reliable_max: adc.reliable_max,
+                reference: adc.reference,
             }),
             buffers: Buffers {
                 trials: buffers.trials,

@@ -7,6 +7,8 @@ use crate::caps::Parameter;
 use crate::event::SpikeEvent;
 use proptest::prelude::*;
 
+mod reference;
+
 /// One bias code of a time constant in µs at 6 µs design value, and so on, stay at their reference:
 /// an ideal chip with a fine converter, so that closed forms can be compared.
 fn ideal() -> Profile {
@@ -525,6 +527,7 @@ proptest! {
         period in 1_u32..2000,
         events in proptest::collection::vec((0_u32..3000, 0_u16..16), 0..30),
         duration in 1_u32..3000,
+        reference in proptest::option::of(0_u16..256),
     ) {
         let mut profile = Profile::preset(PRESETS[preset].0).unwrap();
         profile.sigma = sigma;
@@ -550,6 +553,7 @@ proptest! {
             config.recording.traces = vec![0, 5, 6, 23];
             config.recording.samples = samples;
             config.recording.sample_period = period.max(adc.min_period);
+            config.recording.reference = reference.filter(|_| adc.reference);
         }
         chip.configure(&config).unwrap();
         let mut events: Vec<_> = events.into_iter().filter(|(tick, _)| *tick < duration).collect();

@@ -143,6 +143,7 @@ impl Encoder {
             spikes: recording.spikes,
             sample_period: recording.sample_period,
             samples: recording.samples,
+            reference: recording.reference,
         };
         if old.traces != new.traces {
             let traced = |recording: &Recording| {

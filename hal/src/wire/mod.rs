@@ -89,7 +89,7 @@
 //! | 0x10 | [weights](WeightSpans) | host | spans: row `u16`, first neuron `u16`, count `u16`, codes `i8` × count |
 //! | 0x11 | [parameters](ParameterSpans) | host | spans: parameter `u8`, first neuron `u16`, count `u16`, codes `u16` × count |
 //! | 0x12 | [flags](FlagSpans) | host | spans: flag `u8`, first neuron `u16`, count `u16`, bits (⌈count / 8⌉ bytes) |
-//! | 0x13 | [recording](RecordingHead) | host | spikes `u8` (0 or 1), sample period in ticks `u32`, samples of a trial `u16` |
+//! | 0x13 | [recording](RecordingHead) | host | flags `u8` (bit 0: spikes, bit 1: reference), sample period in ticks `u32`, samples of a trial `u16`, with bit 1 the reference `u16` |
 //! | 0x20 | [run begin](RunBegin) | host | run `u32`, trials `u32` |
 //! | 0x21 | [stimulus](StimulusBlocks) | host | run `u32`, address bits `u8`, blocks (section 6) |
 //! | 0x81 | [capabilities](CapabilitiesBody) | device | session `u32`, serialised [`Capabilities`](crate::Capabilities) (section 8) |
@@ -114,6 +114,10 @@
 //! `j` belongs to neuron `first + 8 j + k`; bits after the last neuron are 0.
 //!
 //! Sample `k` of a trial is taken at tick `k · period`, of every traced neuron in ascending order.
+//! With a **reference** all channels sample this one potential (in nominal converter steps, at most
+//! the converter's highest code) instead of their membranes. A host sends it only to a device whose
+//! converter announces that it can (section 8); another device refuses it (reason 5; devices made
+//! before the bit had a meaning: reason 3).
 //!
 //! # 6. Stimuli
 //!
@@ -176,7 +180,7 @@
 //! | recurrent | `bool` |
 //! | weight min, max | `i8` each |
 //! | tick in ns, longest trial in ticks | `u32` each |
-//! | converter | option of: bits `u8`, shortest period in ticks `u32`, lowest and highest reliable code `u16` each |
+//! | converter | option of: bits `u8` (bits 0 to 6: resolution 1 to 16; bit 7: a reference can be connected), shortest period in ticks `u32`, lowest and highest reliable code `u16` each |
 //! | buffers | trials `u32`, stimulus events `u32`, spikes of a trial `u32`, trace bytes `u32`, runs in flight `u8`, longest frame body `u16` (64 or more) |
 //! | parameters | list of at most 16: parameter (section 5), unit (0 LSB, 1 µs, 2 LSB/µs/code, 3 LSB/µs), lowest, highest, default code `u16` each, law: 0 linear (value at reference, reference, slope), 1 proportional, 2 reciprocal (value at reference, reference), all `f32` |
 //!

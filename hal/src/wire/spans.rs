@@ -276,20 +276,29 @@ pub struct RecordingHead {
     pub sample_period: Tick,
     /// Samples of each trial.
     pub samples: u16,
+    /// Potential that all channels sample instead of their membranes, in converter steps.
+    pub reference: Option<u16>,
 }
 
 impl RecordingHead {
+    const SPIKES: u8 = 1;
+    const REFERENCE: u8 = 2;
+
     pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         let flags = from.u8()?;
-        if flags > 1 {
+        if flags & !(Self::SPIKES | Self::REFERENCE) != 0 {
             return Err(Malformed::Reserved);
         }
-        Ok(Self { spikes: flags == 1, sample_period: from.u32()?, samples: from.u16()? })
+        let (sample_period, samples) = (from.u32()?, from.u16()?);
+        let reference = if flags & Self::REFERENCE != 0 { Some(from.u16()?) } else { None };
+        Ok(Self { spikes: flags & Self::SPIKES != 0, sample_period, samples, reference })
     }
 
     pub(super) fn write(&self, to: &mut Writer<'_>) -> Result<(), Full> {
-        to.u8(u8::from(self.spikes))?;
+        let spikes = if self.spikes { Self::SPIKES } else { 0 };
+        to.u8(spikes | if self.reference.is_some() { Self::REFERENCE } else { 0 })?;
         to.u32(self.sample_period)?;
-        to.u16(self.samples)
+        to.u16(self.samples)?;
+        self.reference.map_or(Ok(()), |code| to.u16(code))
     }
 }

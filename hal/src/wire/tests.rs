@@ -105,6 +105,7 @@ fn largest() -> Capabilities {
             min_period: u32::MAX,
             reliable_min: u16::MAX,
             reliable_max: u16::MAX,
+            reference: true,
         }),
         buffers: Buffers {
             trials: u32::MAX,
@@ -253,7 +254,9 @@ proptest! {
     fn fixed_messages_survive(a in any::<u32>(), b in any::<u16>(), c in any::<[u64; 5]>(), d in any::<u8>()) {
         survives(Message::Hello(Hello { protocol: b, session: a }));
         survives(Message::Ping(a));
-        survives(Message::Recording(RecordingHead { spikes: d & 1 == 1, sample_period: a, samples: b }));
+        survives(Message::Recording(RecordingHead {
+            spikes: d & 1 == 1, sample_period: a, samples: b, reference: (d & 2 != 0).then_some(!b),
+        }));
         survives(Message::RunBegin(RunBegin { run: a, trials: u32::from(b) }));
         survives(Message::RunEnd(RunEnd { run: a, trials: u32::from(b), execute_ns: c[0] }));
         let [trials, dropped_inputs, dropped_spikes, stalled_trials, damaged_frames] = c;

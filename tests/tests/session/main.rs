@@ -54,6 +54,7 @@ fn some_config(caps: &Capabilities, draw: &mut Draw) -> ChipConfig {
         traces: (0..caps.neurons).filter(|_| draw.below(2) == 0).collect(),
         sample_period: 2 + draw.below(9),
         samples: draw.below(40) as u16,
+        reference: (draw.below(3) == 0).then(|| draw.below(1024) as u16),
     };
     config
 }
@@ -222,8 +223,13 @@ fn the_fullest_run_fits() {
     let mut session = toy_session();
     let caps = capabilities();
     let mut config = some_config(&caps, &mut Draw(6));
-    config.recording =
-        Recording { spikes: true, traces: (0..20).collect(), sample_period: 2, samples: 50 };
+    config.recording = Recording {
+        spikes: true,
+        traces: (0..20).collect(),
+        sample_period: 2,
+        samples: 50,
+        reference: None,
+    };
     session.configure(&config).unwrap();
     let events: Vec<_> = (0..6000).map(|t| SpikeEvent::new(t / 2, (t % 12) as u16)).collect();
     let mut stimuli = vec![Stimulus { duration: 4000, events, trial: 1 }];
@@ -277,6 +283,7 @@ fn only_what_changed_is_sent() {
     let link = Box::new(Counted(device.link, count.clone()));
     let mut session = Session::open(link, SessionOptions::default()).unwrap();
     let mut config = some_config(&caps, &mut Draw(9));
+    config.recording.reference = None;
     let mut cost = |config: &ChipConfig| {
         session.configure(config).unwrap();
         // The answer to a ping comes after everything before it.
@@ -293,6 +300,8 @@ fn only_what_changed_is_sent() {
     assert_eq!(cost(&config) - ping, 13 + 5 + 1, "one comparator");
     config.recording.sample_period += 1;
     assert_eq!(cost(&config) - ping, 13 + 7, "the sample period");
+    config.recording.reference = Some(200);
+    assert_eq!(cost(&config) - ping, 13 + 7 + 2, "a reference");
 }
 
 #[test]

@@ -34,7 +34,13 @@ pub fn capabilities() -> Capabilities {
         weight_max: 63,
         tick_ns: 100,
         max_duration: 100_000,
-        adc: Some(Adc { bits: 10, min_period: 2, reliable_min: 50, reliable_max: 1000 }),
+        adc: Some(Adc {
+            bits: 10,
+            min_period: 2,
+            reliable_min: 50,
+            reliable_max: 1000,
+            reference: true,
+        }),
         buffers: Buffers {
             trials: 40,
             stimulus_events: 6000,
@@ -78,7 +84,7 @@ pub fn trial(
                 + column
                 + (k * config.recording.sample_period) as i32
                 + stimulus.trial as i32;
-            (value & 0x3FF) as u16
+            config.recording.reference.unwrap_or((value & 0x3FF) as u16)
         })
         .collect();
     (spikes, samples, lost as u32, stimulus.trial == STALLS)
