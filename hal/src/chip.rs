@@ -134,4 +134,10 @@ pub trait Chip: Send {
 
     /// Counters since the chip was opened.
     fn health(&self) -> Health;
+
+    /// Temperature of the chip in °C, if it can tell. The wire does not carry it yet: a chip behind a
+    /// link never tells.
+    fn temperature_c(&self) -> Option<f32> {
+        None
+    }
 }

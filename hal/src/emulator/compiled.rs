@@ -1,10 +1,12 @@
 //! A configuration turned into what the kernels need, kept up to date by differences.
 
+use super::crosstalk::Crosstalk;
 use super::kernel::Bundle;
 use super::lanes::{Row, WIDTH};
 use super::layout::{Group, NOWHERE, groups};
 use super::mismatch::DrawnChip;
 use super::physics::{Block, Grid, converted};
+use super::values::TrueValues;
 use crate::caps::Capabilities;
 use crate::config::ChipConfig;
 
@@ -50,6 +52,8 @@ pub(crate) struct Channels {
 #[derive(Clone, Debug)]
 pub(crate) struct Compiled {
     pub(crate) config: ChipConfig,
+    /// What the codes of the configuration do to each other.
+    crosstalk: Crosstalk,
     pub(crate) grid: Grid,
     pub(crate) blocks: Vec<Block>,
     pub(crate) channels: Vec<Channels>,
@@ -117,6 +121,7 @@ impl Compiled {
         let last = enabled.last().map_or(0, |n| usize::from(*n) + 1);
         let mut this = Self {
             config: config.clone(),
+            crosstalk: Crosstalk::new(chip, config),
             grid: Grid::new(chip, config.recording.sample_period),
             blocks: Vec::new(),
             channels: Vec::new(),
@@ -149,7 +154,7 @@ impl Compiled {
             let first = self.blocks.len();
             for _ in 0..blocks {
                 let (now, rest) = left.split_at(left.len().min(WIDTH));
-                self.blocks.push(Block::new(chip, caps, &self.config, self.grid, now));
+                self.blocks.push(self.block(chip, caps, now));
                 left = rest;
             }
             let synapse = self.gains(chip, first, blocks);
@@ -171,6 +176,12 @@ impl Compiled {
             from_inputs: false,
             from_neurons: false,
         });
+    }
+
+    /// Sixteen (or fewer) neurons at their codes.
+    fn block(&self, chip: &DrawnChip, caps: &Capabilities, neurons: &[u16]) -> Block {
+        let values = |n| TrueValues::of(chip, caps, &self.config, &self.crosstalk, n);
+        Block::new(chip, values, &self.config.spiking, self.grid, neurons)
     }
 
     fn gains(&self, chip: &DrawnChip, first: usize, blocks: usize) -> Vec<Row> {
@@ -302,15 +313,18 @@ impl Compiled {
             self.config.parameters.clone_from(&config.parameters);
             self.config.spiking.clone_from(&config.spiking);
             self.grid = Grid::new(chip, config.recording.sample_period);
-            for block in &mut self.blocks {
+            self.crosstalk = Crosstalk::new(chip, config);
+            let mut blocks = Vec::with_capacity(self.blocks.len());
+            for block in &self.blocks {
                 let neurons: Vec<u16> = block
                     .neuron
                     .iter()
                     .take(block.used.count_ones() as usize)
                     .map(|n| *n as u16)
                     .collect();
-                *block = Block::new(chip, caps, config, self.grid, &neurons);
+                blocks.push(self.block(chip, caps, &neurons));
             }
+            self.blocks = blocks;
         }
         if config.recording != self.config.recording {
             self.config.recording.clone_from(&config.recording);

@@ -18,7 +18,7 @@ pub enum EmulatorError {
     },
     /// An option has an unknown key.
     #[error(
-        "unknown option {key:?} of an emulated chip{hint}; valid: preset, profile, chip, seed, noise_seed, sigma, neurons, inputs, noise"
+        "unknown option {key:?} of an emulated chip{hint}; valid: preset, profile, chip, seed, noise_seed, sigma, neurons, inputs, noise, hours, temperature"
     )]
     UnknownOption {
         /// The key.

@@ -50,6 +50,10 @@ pub struct DrawnChip {
     /// Seed it was drawn from.
     #[serde(with = "super::state::hex_u64")]
     pub seed: u64,
+    /// Serial number where it is not the hash of these values: of a chip whose values have changed
+    /// since it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "super::state::hex_option")]
+    pub identity: Option<u64>,
     /// Factor of the membrane time constant.
     pub tau_mem: Vec<f32>,
     /// Factor of the excitatory synaptic time constant.
@@ -156,6 +160,7 @@ impl DrawnChip {
         let mut chip = Self {
             format: Self::FORMAT,
             seed,
+            identity: None,
             tau_mem: factor(&tau_mem),
             tau_syn_exc: factor(&syn_exc),
             tau_syn_inh: factor(&syn_inh),
@@ -305,10 +310,15 @@ impl DrawnChip {
         Draws::new(self.seed, Purpose::NoiseSeed, false).bits()
     }
 
-    /// Hash of everything that was drawn (FNV-1a over the saved form): equal serials mean equal
-    /// chips.
+    /// The chip's serial number: a hash of everything that was drawn, so that equal serials mean equal
+    /// chips, unless the values have changed since ([`identity`](Self::identity)).
     #[must_use]
     pub fn serial(&self) -> u64 {
+        self.identity.unwrap_or_else(|| self.hash())
+    }
+
+    /// FNV-1a over the saved form.
+    fn hash(&self) -> u64 {
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
         let mut eat = |bytes: &[u8]| {
             for byte in bytes {

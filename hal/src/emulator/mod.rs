@@ -6,7 +6,7 @@
 //! trained on it, so that it can serve as their oracle.
 //!
 //! ```text
-//! Profile ─ seed ─► DrawnChip ─ ChipConfig ─► compiled blocks of 16 neurons
+//! Profile ─ seed ─► DrawnChip ─ Environment ─► the chip now ─ ChipConfig ─► compiled blocks of 16 neurons
 //! Stimulus ─► events on a grid of sub-steps ─► time loop ─► spikes ─ jitter, stamp, bus ─► host
 //!                                                 └─► membranes ─ skew, gain, noise, rails ─► host
 //! ```
@@ -19,7 +19,9 @@ mod adc;
 mod bus;
 mod compiled;
 mod crossing;
+mod crosstalk;
 pub mod digital;
+mod environment;
 mod error;
 mod kernel;
 mod lanes;
@@ -32,12 +34,15 @@ mod physics;
 pub mod profile;
 mod run;
 mod state;
+mod values;
 
+pub use environment::Environment;
 pub use error::EmulatorError;
 pub use mismatch::{DrawnChip, StuckBit};
 pub use options::KEYS;
 pub use profile::{PRESETS, Profile};
 pub use run::Simd;
+pub use values::TrueValues;
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +53,7 @@ use crate::config::ChipConfig;
 use crate::error::Error;
 use crate::limits::check_run;
 use compiled::Compiled;
+use crosstalk::Crosstalk;
 use noise::Noise;
 use rayon::prelude::*;
 use run::{Scratch, Setting, TrialResult, run_chunk};
@@ -69,6 +75,10 @@ struct Pending {
 /// needs it, for all queued runs at once.
 #[derive(Debug)]
 pub struct Emulator {
+    /// As drawn, loaded or altered.
+    drawn: DrawnChip,
+    environment: Environment,
+    /// `drawn` as it is in the environment.
     chip: DrawnChip,
     caps: Capabilities,
     compiled: Compiled,
@@ -108,8 +118,23 @@ impl Emulator {
         noise_seed: Option<u64>,
         threads: usize,
     ) -> Result<Self, Error> {
+        Self::in_environment(chip, Environment::default(), noise_seed, threads)
+    }
+
+    /// As [`Emulator::from_chip`], after some hours and at some temperature.
+    ///
+    /// # Errors
+    /// As [`Emulator::new`], and what [`Environment::check`] refuses.
+    pub fn in_environment(
+        drawn: DrawnChip,
+        environment: Environment,
+        noise_seed: Option<u64>,
+        threads: usize,
+    ) -> Result<Self, Error> {
+        environment.check()?;
         let threads = threads.max(1);
-        let caps = chip.profile.capabilities(chip.serial())?;
+        let caps = drawn.profile.capabilities(drawn.serial())?;
+        let chip = environment.apply(&drawn);
         let compiled = Compiled::new(&chip, &caps, &ChipConfig::power_up(&caps));
         let pool = if threads > 1 {
             let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
@@ -118,7 +143,7 @@ impl Emulator {
             None
         };
         Ok(Self {
-            noise: Noise::new(noise_seed.unwrap_or_else(|| chip.default_noise_seed())),
+            noise: Noise::new(noise_seed.unwrap_or_else(|| drawn.default_noise_seed())),
             simd: Simd::detect(),
             threads,
             pool,
@@ -127,16 +152,92 @@ impl Emulator {
             spare: Vec::new(),
             next_ticket: 0,
             health: Health::default(),
+            drawn,
+            environment,
             chip,
             caps,
             compiled,
         })
     }
 
-    /// The truth about this chip. For tests and reports only: calibration may never read it.
+    /// The truth about this chip as it is now: mismatch with drift, temperature and what
+    /// [`Emulator::alter`] did, but without what depends on codes. For tests and reports only: calibration
+    /// may never read it.
     #[must_use]
     pub fn truth(&self) -> &DrawnChip {
         &self.chip
+    }
+
+    /// The values that every neuron realises under `config`, `[neuron]`. An oracle for tests and
+    /// reports only: calibration may never read it.
+    ///
+    /// # Errors
+    /// What [`ChipConfig::check`] finds.
+    pub fn true_values(&self, config: &ChipConfig) -> Result<Vec<TrueValues>, Error> {
+        config.check(&self.caps)?;
+        let crosstalk = Crosstalk::new(&self.chip, config);
+        let of = |n| TrueValues::of(&self.chip, &self.caps, config, &crosstalk, n);
+        Ok((0..config.neurons()).map(of).collect())
+    }
+
+    /// Hours and temperature of the chip.
+    #[must_use]
+    pub fn environment(&self) -> Environment {
+        self.environment
+    }
+
+    /// Lets hours pass or the temperature change. The chip stays the same: identity, configuration and
+    /// runs that were submitted before.
+    ///
+    /// # Errors
+    /// What [`Environment::check`] refuses.
+    pub fn set_environment(&mut self, environment: Environment) -> Result<(), Error> {
+        environment.check()?;
+        self.work();
+        self.environment = environment;
+        self.recompile();
+        Ok(())
+    }
+
+    /// Changes the chip behind the back of its users, and leaves its identity alone: for tests that plant
+    /// a fault, a drift or a noise. `change` sees the values without the drift of the environment.
+    ///
+    /// ```
+    /// # use spikeloop_hal::emulator::{Emulator, Profile};
+    /// # use spikeloop_hal::Chip;
+    /// # fn main() -> Result<(), spikeloop_hal::Error> {
+    /// let mut chip = Emulator::new(Profile::preset("bss2-cal")?, 1, 1, 1)?;
+    /// let serial = chip.capabilities().identity.serial;
+    /// chip.alter(|chip| chip.dead.push(3))?;
+    /// assert!(chip.truth().dead.contains(&3));
+    /// assert_eq!(chip.capabilities().identity.serial, serial);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`EmulatorError::Profile`] if the result is no valid chip, or announces something else than
+    /// before; the chip then stays as it was.
+    pub fn alter(&mut self, change: impl FnOnce(&mut DrawnChip)) -> Result<(), Error> {
+        let mut altered = self.drawn.clone();
+        change(&mut altered);
+        altered.identity = Some(self.caps.identity.serial);
+        altered.stuck_bits.sort_by_key(|stuck| (stuck.source, stuck.neuron));
+        altered.check()?;
+        if altered.profile.capabilities(self.caps.identity.serial)? != self.caps {
+            let reason = "a chip in use cannot announce something else: make a new one";
+            return Err(EmulatorError::Profile { reason: reason.to_owned() }.into());
+        }
+        self.work();
+        self.drawn = altered;
+        self.recompile();
+        Ok(())
+    }
+
+    /// After a change of the chip under its configuration.
+    fn recompile(&mut self) {
+        self.chip = self.environment.apply(&self.drawn);
+        self.compiled = Compiled::new(&self.chip, &self.caps, &self.compiled.config);
     }
 
     /// Uses another vector unit. The results are the same bits.
@@ -295,5 +396,9 @@ impl Chip for Emulator {
 
     fn health(&self) -> Health {
         self.health
+    }
+
+    fn temperature_c(&self) -> Option<f32> {
+        Some(self.environment.temperature_c as f32)
     }
 }

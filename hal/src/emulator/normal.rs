@@ -24,6 +24,7 @@ pub(crate) enum Purpose {
     Refractory = 10,
     StuckBit = 11,
     NoiseSeed = 12,
+    Drift = 13,
 }
 
 /// A stream of standard normal and uniform numbers.
@@ -36,10 +37,19 @@ impl Draws {
     /// The stream of `purpose` for `seed`. Values that a block of neurons shares come from a
     /// sub-stream of their own, so that they do not depend on the number of neurons.
     pub(crate) fn new(seed: u64, purpose: Purpose, shared: bool) -> Self {
+        Self::stream(seed, 2 * purpose as u64 + u64::from(shared))
+    }
+
+    /// The stream that belongs to one neuron alone, however many it has.
+    pub(crate) fn of_neuron(seed: u64, purpose: Purpose, neuron: usize) -> Self {
+        Self::stream(seed, (purpose as u64) << 32 | neuron as u64)
+    }
+
+    fn stream(seed: u64, number: u64) -> Self {
         let mut key = *b"........spikeloop drawn chip  v1";
         key[..8].copy_from_slice(&seed.to_le_bytes());
         let mut rng = ChaCha8Rng::from_seed(key);
-        rng.set_stream(2 * purpose as u64 + u64::from(shared));
+        rng.set_stream(number);
         Self { rng, spare: None }
     }
 

@@ -1,6 +1,7 @@
 //! An emulated chip from `key=value` options, as they stand in a selector.
 
 use super::Emulator;
+use super::environment::Environment;
 use super::error::EmulatorError;
 use super::mismatch::DrawnChip;
 use super::profile::Profile;
@@ -9,8 +10,19 @@ use crate::nearest::{hint, nearest};
 use std::path::Path;
 
 /// Keys that [`Emulator::from_options`] understands.
-pub const KEYS: [&str; 9] =
-    ["preset", "profile", "chip", "seed", "noise_seed", "sigma", "neurons", "inputs", "noise"];
+pub const KEYS: [&str; 11] = [
+    "preset",
+    "profile",
+    "chip",
+    "seed",
+    "noise_seed",
+    "sigma",
+    "neurons",
+    "inputs",
+    "noise",
+    "hours",
+    "temperature",
+];
 
 fn number<T: std::str::FromStr>(
     key: &str,
@@ -28,7 +40,8 @@ impl Emulator {
     /// A chip from options: `preset` (default `bss2-cal`) or `profile=FILE` or `chip=FILE` (a saved
     /// chip, whose values stand), `seed` (which chip of its kind, default 1), `noise_seed` (default
     /// follows from the chip), `sigma` (factor on all mismatch; for `pnas-decal` the sigma of its
-    /// definition), `neurons`, `inputs`, and `noise=off`.
+    /// definition), `neurons`, `inputs`, `noise=off`, and `hours` (of drift, default 0) and
+    /// `temperature` (in °C, default 25), see [`Environment`].
     ///
     /// # Errors
     /// [`EmulatorError::UnknownOption`] naming the nearest key, [`EmulatorError::OptionValue`], and what
@@ -47,6 +60,15 @@ impl Emulator {
             |name: &str| options.iter().rev().find(|(k, _)| k == name).map(|(_, v)| v.as_str());
         let noise_seed =
             get("noise_seed").map(|v| number("noise_seed", v, "a whole number")).transpose()?;
+        let mut environment = Environment::default();
+        if let Some(value) = get("hours") {
+            environment.hours = number("hours", value, "hours from 0 to 10000")?;
+        }
+        if let Some(value) = get("temperature") {
+            let expected = "degrees Celsius from -40 to 85";
+            environment.temperature_c = number("temperature", value, expected)?;
+        }
+        environment.check()?;
         let quiet = match get("noise") {
             None | Some("on") => false,
             Some("off") => true,
@@ -67,7 +89,7 @@ impl Emulator {
             if quiet {
                 chip.profile = chip.profile.without_noise();
             }
-            return Self::from_chip(chip, noise_seed, threads);
+            return Self::in_environment(chip, environment, noise_seed, threads);
         }
         let mut profile = match get("profile") {
             Some(path) => {
@@ -95,6 +117,6 @@ impl Emulator {
             Some(value) => number("seed", value, "a whole number")?,
             None => 1,
         };
-        Self::from_chip(DrawnChip::draw(&profile, seed), noise_seed, threads)
+        Self::in_environment(DrawnChip::draw(&profile, seed), environment, noise_seed, threads)
     }
 }

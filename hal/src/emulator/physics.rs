@@ -8,8 +8,7 @@
 
 use super::lanes::{Row, WIDTH};
 use super::mismatch::DrawnChip;
-use crate::caps::{Capabilities, Parameter};
-use crate::config::ChipConfig;
+use super::values::TrueValues;
 
 /// Parts into which a sub-step is divided for the tables; between them they are interpolated.
 pub(crate) const PARTS: usize = 16;
@@ -106,64 +105,11 @@ pub(crate) struct Block {
     pub(crate) tables: Box<Tables>,
 }
 
-/// Values of one neuron at its codes.
-struct Values {
-    tau_mem: f64,
-    tau_exc: f64,
-    tau_inh: f64,
-    rest: f64,
-    threshold: f64,
-    reset: f64,
-    refractory: f64,
-    gain_exc: f64,
-    gain_inh: f64,
-}
-
 /// `∫ e^{−(t−s)/τ_m} e^{−s/τ_s} ds` from 0 to t.
 fn coupling(t: f64, tau_mem: f64, tau_syn: f64) -> f64 {
     let delta = t * (1.0 / tau_syn - 1.0 / tau_mem);
     let ratio = if delta.abs() < 1e-12 { 1.0 } else { -libm::expm1(-delta) / delta };
     t * libm::exp(-t / tau_mem) * ratio
-}
-
-impl Values {
-    fn of(chip: &DrawnChip, caps: &Capabilities, config: &ChipConfig, n: usize) -> Self {
-        let design = |parameter: Parameter| -> f64 {
-            match (caps.parameter(parameter), config.codes(parameter)) {
-                (Some(spec), Some(codes)) => f64::from(spec.value(codes[n])),
-                _ => chip.profile.design_value(parameter),
-            }
-        };
-        // Even at the extreme codes a time constant stays longer than 10 ns.
-        let tau = |parameter, factor: f32| (design(parameter) * f64::from(factor)).max(0.01);
-        // A chip may announce one synaptic time constant and one gain for both signs.
-        let shared = |inh, exc| if caps.parameter(inh).is_some() { inh } else { exc };
-        let tau_inh = shared(Parameter::TauSynInh, Parameter::TauSynExc);
-        let inh = shared(Parameter::GainInh, Parameter::GainExc);
-        let tau_mem = tau(Parameter::TauMem, chip.tau_mem[n]);
-        let offset = design(Parameter::OffsetExc)
-            + design(Parameter::OffsetInh)
-            + f64::from(chip.offset_exc[n])
-            + f64::from(chip.offset_inh[n]);
-        let leak = design(Parameter::LeakPotential) + f64::from(chip.leak_lsb[n]);
-        let step = chip.profile.nominal.refractory_step_us;
-        let mut refractory = design(Parameter::Refractory);
-        if step > 0.0 {
-            let count = libm::round(refractory / step) + f64::from(chip.refractory_steps[n]);
-            refractory = count * step;
-        }
-        Self {
-            tau_mem,
-            tau_exc: tau(Parameter::TauSynExc, chip.tau_syn_exc[n]),
-            tau_inh: tau(tau_inh, chip.tau_syn_inh[n]),
-            rest: leak + tau_mem * offset,
-            threshold: design(Parameter::Threshold) + f64::from(chip.threshold_lsb[n]),
-            reset: design(Parameter::ResetPotential) + f64::from(chip.reset_lsb[n]),
-            refractory: refractory.max(0.0),
-            gain_exc: design(Parameter::GainExc) * f64::from(chip.gain_exc[n]),
-            gain_inh: design(inh) * f64::from(chip.gain_inh[n]),
-        }
-    }
 }
 
 /// What the channel of a neuron makes of a potential, before noise and rails. The gain acts about the
@@ -209,18 +155,18 @@ impl Block {
         }
     }
 
-    /// Sixteen (or fewer) neurons at their codes.
+    /// Sixteen (or fewer) neurons with their `values`; `spiking` is indexed by neuron.
     pub(crate) fn new(
         chip: &DrawnChip,
-        caps: &Capabilities,
-        config: &ChipConfig,
+        values: impl Fn(usize) -> TrueValues,
+        spiking: &[bool],
         grid: Grid,
         neurons: &[u16],
     ) -> Self {
         let mut block = Self::empty();
         for (lane, &n) in neurons.iter().enumerate() {
-            let values = Values::of(chip, caps, config, usize::from(n));
-            block.fill(chip, &values, config.spiking[usize::from(n)], grid, lane, n);
+            let index = usize::from(n);
+            block.fill(chip, &values(index), spiking[index], grid, lane, n);
         }
         block.consecutive = neurons.len() == WIDTH && neurons.windows(2).all(|w| w[1] == w[0] + 1);
         block
@@ -241,7 +187,7 @@ impl Block {
     fn fill(
         &mut self,
         chip: &DrawnChip,
-        v: &Values,
+        v: &TrueValues,
         spiking: bool,
         grid: Grid,
         lane: usize,
@@ -251,23 +197,24 @@ impl Block {
         for part in 0..=PARTS {
             let t = h * part as f64 / PARTS as f64;
             let tables = &mut self.tables;
-            tables.mem[part].0[lane] = libm::exp(-t / v.tau_mem) as f32;
-            tables.exc[part].0[lane] = libm::exp(-t / v.tau_exc) as f32;
-            tables.inh[part].0[lane] = libm::exp(-t / v.tau_inh) as f32;
-            tables.couple_exc[part].0[lane] = coupling(t, v.tau_mem, v.tau_exc) as f32;
-            tables.couple_inh[part].0[lane] = coupling(t, v.tau_mem, v.tau_inh) as f32;
+            tables.mem[part].0[lane] = libm::exp(-t / v.tau_mem_us) as f32;
+            tables.exc[part].0[lane] = libm::exp(-t / v.tau_syn_exc_us) as f32;
+            tables.inh[part].0[lane] = libm::exp(-t / v.tau_syn_inh_us) as f32;
+            tables.couple_exc[part].0[lane] = coupling(t, v.tau_mem_us, v.tau_syn_exc_us) as f32;
+            tables.couple_inh[part].0[lane] = coupling(t, v.tau_mem_us, v.tau_syn_inh_us) as f32;
         }
         self.mem.0[lane] = self.tables.mem[PARTS].0[lane];
         self.exc.0[lane] = self.tables.exc[PARTS].0[lane];
         self.inh.0[lane] = self.tables.inh[PARTS].0[lane];
         self.couple_exc.0[lane] = self.tables.couple_exc[PARTS].0[lane];
         self.couple_inh.0[lane] = self.tables.couple_inh[PARTS].0[lane];
-        self.leak.0[lane] = (-1.0 / v.tau_mem) as f32;
-        self.reset.0[lane] = (v.reset - v.rest) as f32;
+        self.leak.0[lane] = (-1.0 / v.tau_mem_us) as f32;
+        self.reset.0[lane] = (v.reset_lsb - v.rest_lsb) as f32;
         let index = usize::from(n);
         let dead = chip.dead.contains(&n);
         if spiking && !dead {
-            let threshold = if chip.stuck.contains(&n) { -1e30 } else { v.threshold - v.rest };
+            let threshold =
+                if chip.stuck.contains(&n) { -1e30 } else { v.threshold_lsb - v.rest_lsb };
             self.threshold.0[lane] = threshold as f32;
             let theta = chip.profile.nominal.theta();
             self.threshold_noise.0[lane] = (chip.profile.noise.threshold_theta * theta) as f32;
@@ -279,9 +226,9 @@ impl Block {
             self.gain_inh.0[lane] = v.gain_inh as f32;
         }
         self.adc_gain.0[lane] = chip.adc_gain[index];
-        self.adc_offset.0[lane] = converted(chip, index, v.rest) as f32;
+        self.adc_offset.0[lane] = converted(chip, index, v.rest_lsb) as f32;
         self.adc_skew.0[lane] = chip.adc_skew_us[index];
-        let steps = v.refractory / h;
+        let steps = v.refractory_us / h;
         let whole = libm::floor(steps);
         self.refractory[lane] = whole as u32;
         self.refractory_frac.0[lane] = (steps - whole) as f32;

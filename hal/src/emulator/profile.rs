@@ -68,6 +68,12 @@ pub struct Profile {
     /// What differs from neuron to neuron.
     #[serde(default)]
     pub mismatch: Mismatch,
+    /// How parameter cells shift each other.
+    #[serde(default)]
+    pub crosstalk: CrosstalkProfile,
+    /// What changes over hours and with temperature.
+    #[serde(default)]
+    pub drift: Drift,
     /// What differs from trial to trial.
     #[serde(default)]
     pub noise: Noise,
@@ -332,6 +338,45 @@ impl Default for Mismatch {
     }
 }
 
+/// Crosstalk of parameter cells: all cells of a block at one code shift each other by `codes`, a cell
+/// alone in its surroundings is not shifted. The law stands in the source of `crosstalk.rs`:
+/// `code + codes · share`, the share being that of the other cells of the block that hold the same
+/// code, cells up to `window` codes away counting linearly less. The factor `sigma` does not touch it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CrosstalkProfile {
+    /// Shift when all cells hold one code; 0 = none.
+    pub codes: f64,
+    /// Distance of codes from which cells do not see each other; 1 = only the same code counts.
+    pub window: u16,
+}
+
+impl Default for CrosstalkProfile {
+    fn default() -> Self {
+        Self { codes: 0.0, window: 4 }
+    }
+}
+
+/// Slow changes, see [`Environment`](super::Environment). The factor `sigma` does not touch them.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Drift {
+    /// Standard deviation of the leak potential after long time, in θ.
+    pub leak_theta: f64,
+    /// Standard deviation of the threshold after long time, in θ.
+    pub threshold_theta: f64,
+    /// Correlation time in hours.
+    pub hours: f64,
+    /// Relative change of all time constants per kelvin, from 25 °C.
+    pub tau_per_kelvin: f64,
+}
+
+impl Default for Drift {
+    fn default() -> Self {
+        Self { leak_theta: 0.0, threshold_theta: 0.0, hours: 8.0, tau_per_kelvin: 0.0 }
+    }
+}
+
 /// What differs from trial to trial (the noise of samples stands with the converter).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -441,6 +486,15 @@ impl Profile {
         let clips =
             self.mismatch.clip_low > 0.0 && self.mismatch.clip_high >= self.mismatch.clip_low;
         ensure(clips, "mismatch.clip_low must be positive and not above clip_high")?;
+        let (crosstalk, drift) = (&self.crosstalk, &self.drift);
+        ensure(crosstalk.codes.abs() <= 100.0, "crosstalk.codes must be -100 ..= 100")?;
+        ensure((1..=1024).contains(&crosstalk.window), "crosstalk.window must be 1 ..= 1024")?;
+        ensure(
+            (0.0..=1.0).contains(&drift.leak_theta) && (0.0..=1.0).contains(&drift.threshold_theta),
+            "drift.leak_theta and drift.threshold_theta must be 0 ..= 1",
+        )?;
+        ensure((0.1..=1e6).contains(&drift.hours), "drift.hours must be 0.1 ..= 1e6")?;
+        ensure(drift.tau_per_kelvin.abs() <= 0.1, "drift.tau_per_kelvin must be -0.1 ..= 0.1")?;
         if let Some(adc) = &self.adc {
             ensure((1..=16).contains(&adc.bits), "adc.bits must be 1 ..= 16")?;
             ensure(adc.min_period_us > 0.0, "adc.min_period_us must be positive")?;
@@ -449,16 +503,24 @@ impl Profile {
             ensure((8..=31).contains(&digital.state_bits), "digital.state_bits must be 8 ..= 31")?;
             ensure(digital.fraction_bits <= 16, "digital.fraction_bits must be 0 ..= 16")?;
             ensure((4..=16).contains(&digital.decay_bits), "digital.decay_bits must be 4 ..= 16")?;
-            let exact = self.mismatch == Mismatch::default() && self.noise == Noise::default();
-            ensure(exact, "a digital chip has neither mismatch nor noise: remove those tables")?;
+            let exact = self.mismatch == Mismatch::default()
+                && self.noise == Noise::default()
+                && self.crosstalk == CrosstalkProfile::default()
+                && self.drift == Drift::default();
+            ensure(
+                exact,
+                "a digital chip has no mismatch, noise, crosstalk or drift: remove those tables",
+            )?;
         }
         Ok(())
     }
 
-    /// Sets everything random to zero: spreads, noise, losses and defects.
+    /// Sets every imperfection to zero: spreads, crosstalk, drift, noise, losses and defects.
     #[must_use]
     pub fn ideal(mut self) -> Self {
         self.mismatch = Mismatch::default();
+        self.crosstalk = CrosstalkProfile::default();
+        self.drift = Drift::default();
         self.faults = Faults::default();
         if let Some(adc) = &mut self.adc {
             (adc.offset_lsb, adc.gain, adc.skew_us) = (0.0, 0.0, 0.0);

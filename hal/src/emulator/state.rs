@@ -19,6 +19,27 @@ pub(crate) mod hex_u64 {
     }
 }
 
+/// An optional `u64` as a hexadecimal string.
+pub(crate) mod hex_option {
+    use serde::{Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Option<u64>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => super::hex_u64::serialize(value, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<u64>, D::Error> {
+        super::hex_u64::deserialize(deserializer).map(Some)
+    }
+}
+
 /// Many `i16` as one hexadecimal string, four digits each.
 pub(crate) mod hex_i16 {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
@@ -73,7 +94,7 @@ impl DrawnChip {
         Ok(chip)
     }
 
-    fn check(&self) -> Result<(), EmulatorError> {
+    pub(super) fn check(&self) -> Result<(), EmulatorError> {
         let refuse = |reason: String| Err(EmulatorError::Profile { reason });
         if self.format != Self::FORMAT {
             return refuse(format!(
