@@ -116,8 +116,11 @@
 //! Sample `k` of a trial is taken at tick `k · period`, of every traced neuron in ascending order.
 //! With a **reference** all channels sample this one potential (in nominal converter steps, at most
 //! the converter's highest code) instead of their membranes. A host sends it only to a device whose
-//! converter announces that it can (section 8); another device refuses it (reason 5; devices made
-//! before the bit had a meaning: reason 3).
+//! converter announces that it can (section 8); another device refuses it (reason 5).
+//!
+//! The reference came to version 1 after its first builds. Everything without it is written as before,
+//! so old devices serve new hosts. An old host refuses a device that announces a reference (a converter
+//! of more than 16 bits), an old device a recording with one (reason 3).
 //!
 //! # 6. Stimuli
 //!

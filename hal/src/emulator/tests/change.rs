@@ -249,6 +249,7 @@ fn a_chip_can_be_altered_and_keeps_its_identity() {
     assert_eq!(chip.capabilities(), &caps);
     assert_eq!(chip.truth().threshold_lsb[40], values.threshold_lsb[40] + 1.4);
     assert_eq!(chip.truth().serial(), values.serial());
+    assert!(chip.truth().stuck_bits.is_sorted_by_key(|bit| (bit.source, bit.neuron)));
     // Saved and loaded it is still the same chip, with its fault.
     let loaded = DrawnChip::from_toml(&chip.truth().to_toml().unwrap()).unwrap();
     assert_eq!(&loaded, chip.truth());
