@@ -100,6 +100,43 @@ pub enum Error {
         /// Shape handed in.
         got: (usize, usize),
     },
+    /// The chip, or the way to it.
+    #[error(transparent)]
+    Chip(#[from] spikeloop_hal::Error),
+    /// A file of targets that makes no sense.
+    #[error("targets: {reason}")]
+    TargetFile {
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// A calibration file cannot be used.
+    #[error("calibration file {path}: {reason}; calibrate again to replace it")]
+    CalibrationFile {
+        /// Which.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// A calibration of another chip.
+    #[error(
+        "the calibration belongs to chip {calibrated}, this is {present}: calibrate this chip, no two are alike"
+    )]
+    OtherChip {
+        /// The chip of the file.
+        calibrated: String,
+        /// The chip that is there.
+        present: String,
+    },
+    /// A calibration made with another firmware.
+    #[error(
+        "the calibration was made with firmware {calibrated:#08x}, the chip now runs {present:#08x}: codes may mean something else, calibrate again"
+    )]
+    OtherFirmware {
+        /// Firmware of the file.
+        calibrated: u32,
+        /// Firmware that is there.
+        present: u32,
+    },
     /// What came back does not have the shape that was asked for.
     #[error(
         "the chip returned {got} {what} where {expected} were asked for: check that firmware and host agree"

@@ -25,13 +25,25 @@
 //! this grid would have noticed the crossing.
 #![warn(missing_docs)]
 
+pub mod bench;
 mod error;
+mod estimate;
+pub mod fit;
+pub mod measure;
+mod nan;
 mod observe;
+pub mod plan;
+pub mod result;
+pub mod search;
+pub mod targets;
 mod placement;
 mod target;
 mod translation;
 
+pub use bench::Bench;
 pub use error::Error;
+pub use estimate::{Estimate, Flag};
+pub use result::Calibration;
 pub use observe::{Baseline, ObserveReport};
 pub use placement::{Placement, Spread};
 pub use spikeloop_models::encode::Grid;
