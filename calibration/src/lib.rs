@@ -26,6 +26,7 @@
 #![warn(missing_docs)]
 
 pub mod bench;
+pub mod cache;
 mod error;
 mod estimate;
 pub mod fit;

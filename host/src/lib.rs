@@ -47,6 +47,7 @@
 //! # Exit codes of the program
 //! See [`exit_code`].
 
+pub mod cache;
 pub mod checkpoint;
 pub mod chip_loop;
 pub mod command;
