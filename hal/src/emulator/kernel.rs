@@ -7,6 +7,7 @@
 use super::crossing::first_crossing;
 use super::lanes::{Lanes, Row, WIDTH};
 use super::physics::{Block, PARTS};
+use super::unit::Unit;
 
 /// A presynaptic spike on the grid of sub-steps. Sorted by `(step, frac != 0, row)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -90,7 +91,7 @@ pub(crate) struct Live<L: Lanes, const B: usize> {
     pub(crate) i: [L::F; B],
 }
 
-impl<L: Lanes, const B: usize> Live<L, B> {
+impl<L: Unit, const B: usize> Live<L, B> {
     #[inline(always)]
     pub(crate) fn load(stored: &[Stored; B]) -> Self {
         let zero = [L::splat(0.0); B];
@@ -196,7 +197,8 @@ impl<L: Lanes, const B: usize> Live<L, B> {
                     let before = [L::store(self.v[b]), L::store(self.e[b]), L::store(self.i[b])];
                     let mut after = [L::store(next.v[b]), L::store(next.e[b]), L::store(next.i[b])];
                     let pieces = Pieces { bundle, block: b, step, events: later };
-                    pieces.run(slow[b] | releasing, &before, &mut after, &mut stored[b], fired);
+                    let lanes = slow[b] | releasing;
+                    L::pieces(&pieces, lanes, &before, &mut after, &mut stored[b], fired);
                     next.v[b] = L::load(&after[0]);
                     next.e[b] = L::load(&after[1]);
                     next.i[b] = L::load(&after[2]);
@@ -255,8 +257,11 @@ fn place(x: f32) -> (usize, f32) {
     (part, scaled - part as f32)
 }
 
+/// State of sixteen lanes: membrane, excitatory and inhibitory current.
+pub(crate) type Three = [[f32; WIDTH]; 3];
+
 /// One sub-step of single lanes, piece by piece between events, releases and crossings.
-struct Pieces<'a, 'b> {
+pub(crate) struct Pieces<'a, 'b> {
     bundle: &'a Bundle<'b>,
     block: usize,
     step: u32,
@@ -274,12 +279,13 @@ struct Factors {
 }
 
 impl Pieces<'_, '_> {
-    #[inline(never)]
-    fn run(
+    /// Computes `lanes` from the state `before` the sub-step to the one `after` it.
+    #[inline(always)]
+    pub(crate) fn run(
         &self,
         lanes: u16,
-        before: &[[f32; WIDTH]; 3],
-        after: &mut [[f32; WIDTH]; 3],
+        before: &Three,
+        after: &mut Three,
         stored: &mut Stored,
         fired: &mut Vec<Fired>,
     ) {
@@ -295,6 +301,7 @@ impl Pieces<'_, '_> {
         }
     }
 
+    #[inline(always)]
     fn factors(&self, lane: usize, x: f32) -> Factors {
         let t = &self.bundle.blocks[self.block].tables;
         let (part, weight) = place(x);
@@ -312,6 +319,7 @@ impl Pieces<'_, '_> {
     }
 
     /// Time and strength of the first event for `lane` later than the `seen` ones, in order of time.
+    #[inline(always)]
     fn next_event(&self, lane: usize, after: (f32, usize)) -> Option<((f32, usize), f32)> {
         let width = self.bundle.blocks.len();
         let mut best: Option<(f32, usize)> = None;
@@ -326,6 +334,7 @@ impl Pieces<'_, '_> {
         Some((key, self.bundle.weights[row * width + self.block].0[lane]))
     }
 
+    #[inline(always)]
     fn lane(
         &self,
         lane: usize,

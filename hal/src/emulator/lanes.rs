@@ -60,8 +60,20 @@ pub(crate) trait Lanes {
     fn as_u(a: Self::F) -> Self::U;
 }
 
-/// Portable lanes.
-pub(crate) struct Array;
+/// Portable lanes. Where the target has no fused multiply-add it is a call for every lane; inlined
+/// sixteen at a time these calls would be most of the code of this crate, so there `FUSED` is false and one
+/// function does sixteen.
+pub(crate) struct Of<const FUSED: bool>;
+
+/// Portable lanes that become vector code inside a function with vector features.
+pub(crate) type Array = Of<true>;
+
+/// The lanes for a processor of which nothing is known but its architecture.
+#[cfg(target_arch = "x86_64")]
+pub(crate) type Portable = Of<false>;
+/// The lanes for a processor of which nothing is known but its architecture.
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) type Portable = Array;
 
 macro_rules! each {
     (|$l:ident| $body:expr) => {{
@@ -75,7 +87,17 @@ macro_rules! each {
     }};
 }
 
-impl Lanes for Array {
+#[inline(always)]
+fn fused(a: &[f32; WIDTH], b: &[f32; WIDTH], c: &[f32; WIDTH]) -> [f32; WIDTH] {
+    each!(|l| a[l].mul_add(b[l], c[l]))
+}
+
+#[inline(never)]
+fn fused_by_calls(a: &[f32; WIDTH], b: &[f32; WIDTH], c: &[f32; WIDTH]) -> [f32; WIDTH] {
+    fused(a, b, c)
+}
+
+impl<const FUSED: bool> Lanes for Of<FUSED> {
     type F = [f32; WIDTH];
     type U = [u32; WIDTH];
 
@@ -105,11 +127,11 @@ impl Lanes for Array {
     }
     #[inline(always)]
     fn fma(a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-        each!(|l| a[l].mul_add(b[l], c[l]))
+        if FUSED { fused(&a, &b, &c) } else { fused_by_calls(&a, &b, &c) }
     }
     #[inline(always)]
     fn fnma(a: Self::F, b: Self::F, c: Self::F) -> Self::F {
-        each!(|l| (-a[l]).mul_add(b[l], c[l]))
+        Self::fma(each!(|l| -a[l]), b, c)
     }
     #[inline(always)]
     fn max(a: Self::F, b: Self::F) -> Self::F {

@@ -34,6 +34,7 @@ mod physics;
 pub mod profile;
 mod run;
 mod state;
+mod unit;
 mod values;
 
 pub use environment::Environment;

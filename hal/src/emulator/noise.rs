@@ -160,6 +160,7 @@ impl Noise {
     }
 
     /// Four uniform words for one neuron.
+    #[inline(always)]
     pub(crate) fn bits(self, of: NoiseOf, trial: u64, neuron: u32, index: u32) -> [u32; 4] {
         philox(
             [trial as u32, (trial >> 32) as u32, neuron, of as u32 | (index & 0xff_ffff)],
@@ -168,6 +169,7 @@ impl Noise {
     }
 
     /// One standard normal number for one neuron.
+    #[inline(always)]
     pub(crate) fn normal(self, of: NoiseOf, trial: u64, neuron: u32, index: u32) -> f32 {
         let word = self.bits(of, trial, neuron, index / 8)[(index % 8 / 2) as usize];
         let (a, b) = normals::<One>(word);

@@ -7,9 +7,12 @@ use super::adc::{Converter, SampleClock};
 use super::bus;
 use super::compiled::{Compiled, Stage};
 use super::kernel::{Bundle, Event, Fired, Live, Stored};
-use super::lanes::{Array, Lanes, Row};
+#[cfg(target_arch = "x86_64")]
+use super::lanes::{Array, Avx512};
+use super::lanes::{Portable, Row};
 use super::mismatch::DrawnChip;
-use super::noise::{Noise, NoiseOf, normals};
+use super::noise::{Noise, NoiseOf};
+use super::unit::Unit;
 use crate::caps::Capabilities;
 use crate::chip::Stimulus;
 use crate::event::SpikeEvent;
@@ -125,7 +128,7 @@ pub(crate) fn run_chunk(
             // SAFETY: as above.
             unsafe { chunk_avx2(setting, stimuli, samples, results, scratch) }
         }
-        _ => chunk::<Array>(setting, stimuli, samples, results, scratch),
+        _ => chunk::<Portable>(setting, stimuli, samples, results, scratch),
     }
 }
 
@@ -138,7 +141,7 @@ fn chunk_avx512(
     r: &mut [TrialResult],
     sc: &mut Scratch,
 ) {
-    chunk::<super::lanes::Avx512>(s, st, sa, r, sc);
+    chunk::<Avx512>(s, st, sa, r, sc);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -154,7 +157,7 @@ fn chunk_avx2(
 }
 
 #[inline(always)]
-fn chunk<L: Lanes>(
+fn chunk<L: Unit>(
     setting: Setting<'_>,
     stimuli: &[Stimulus],
     samples: &mut [u16],
@@ -262,26 +265,9 @@ fn drive<'a>(flight: &'a InFlight, stage: &Stage) -> &'a [Event] {
     }
 }
 
-/// Draws the thresholds of a trial and sets the state to its start.
-#[inline(always)]
-fn begin<L: Lanes>(setting: Setting<'_>, bundle: &Bundle<'_>, trial: u64, stored: &mut [Stored]) {
-    let noisy = setting.chip.profile.noise.threshold_theta > 0.0;
-    for (block, s) in bundle.blocks.iter().zip(stored) {
-        s.v = block.start;
-        (s.e, s.i, s.held) = (Row::ZERO, Row::ZERO, 0);
-        s.threshold = block.threshold;
-        if noisy {
-            let words = setting.noise.words::<L>(NoiseOf::Threshold, trial, &block.neuron, 0);
-            let (z, _) = normals::<L>(words[0]);
-            let base = L::load(&block.threshold.0);
-            s.threshold = Row(L::store(L::fma(L::load(&block.threshold_noise.0), z, base)));
-        }
-    }
-}
-
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "all of it lives in registers across the trials")]
-fn acyclic_trial<L: Lanes, const B: usize>(
+fn acyclic_trial<L: Unit, const B: usize>(
     setting: Setting<'_>,
     bundle: &Bundle<'_>,
     stage: &Stage,
@@ -294,7 +280,7 @@ fn acyclic_trial<L: Lanes, const B: usize>(
     let mut fired = core::mem::take(&mut scratch.trials[k].fired);
     let flight = &scratch.trials[k];
     let mut stored = [Stored::EMPTY; B];
-    begin::<L>(setting, bundle, flight.trial, &mut stored);
+    L::begin(setting, bundle, flight.trial, &mut stored);
     let mut live = Live::<L, B>::load(&stored);
     let events = drive(flight, stage);
     let grid = setting.compiled.grid;
@@ -325,13 +311,13 @@ fn acyclic_trial<L: Lanes, const B: usize>(
         record::<L, B>(&live, bundle, &stored, &mut scratch.trace, sample);
     }
     if wanted > 0 {
-        converter.convert::<L>(flight.trial, &flight.clock, &scratch.trace, samples, result);
+        L::convert(&converter, flight.trial, &flight.clock, &scratch.trace, samples, result);
     }
     scratch.trials[k].fired = fired;
 }
 
 #[inline(always)]
-fn record<L: Lanes, const B: usize>(
+fn record<L: Unit, const B: usize>(
     live: &Live<L, B>,
     bundle: &Bundle<'_>,
     stored: &[Stored; B],
@@ -345,7 +331,7 @@ fn record<L: Lanes, const B: usize>(
 
 /// A stage whose neurons drive each other: all parts step by step.
 #[inline(always)]
-fn cyclic_trial<L: Lanes>(
+fn cyclic_trial<L: Unit>(
     setting: Setting<'_>,
     stage: &Stage,
     k: usize,
@@ -368,7 +354,7 @@ fn cyclic_trial<L: Lanes>(
     for part in stage.parts.clone() {
         let bundle = compiled.bundle(part);
         let at = compiled.parts[part].first - first;
-        begin::<L>(setting, &bundle, flight.trial, &mut stored[at..at + bundle.blocks.len()]);
+        L::begin(setting, &bundle, flight.trial, &mut stored[at..at + bundle.blocks.len()]);
     }
     pending.clear();
     let mut fired = core::mem::take(&mut flight.fired);
@@ -420,7 +406,7 @@ fn cyclic_trial<L: Lanes>(
         if wanted > 0 && converter.records() {
             let b = compiled.parts[part].first - first;
             let lines = &trace[b * wanted..(b + compiled.parts[part].blocks) * wanted];
-            converter.convert::<L>(flight.trial, &flight.clock, lines, samples, result);
+            L::convert(&converter, flight.trial, &flight.clock, lines, samples, result);
         }
     }
     flight.fired = fired;
@@ -428,7 +414,7 @@ fn cyclic_trial<L: Lanes>(
 
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "one step of one part")]
-fn cyclic_step<L: Lanes>(
+fn cyclic_step<L: Unit>(
     bundle: &Bundle<'_>,
     stored: &mut [Stored],
     trace: &mut [Row],
@@ -450,6 +436,7 @@ fn cyclic_step<L: Lanes>(
 }
 
 /// Time at which a spike leaves, in sub-steps, with the jitter of its way.
+#[inline(always)]
 fn jittered(setting: Setting<'_>, trial: u64, fired: Fired, counts: &mut [u32]) -> f64 {
     let jitter = setting.chip.profile.noise.spike_jitter_us;
     let time = f64::from(fired.step) + f64::from(fired.frac);
@@ -473,6 +460,7 @@ fn arrival(setting: Setting<'_>, fired: Fired, time: f64) -> Event {
 }
 
 /// Collects the spikes of a finished stage and merges them into what drives the next ones.
+#[inline(always)]
 fn finish_stage(
     setting: Setting<'_>,
     flight: &mut InFlight,
