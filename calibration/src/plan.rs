@@ -16,7 +16,7 @@
 use crate::bench::{Bench, Cost};
 use crate::error::Error;
 use crate::estimate::{Estimate, Flag};
-use crate::measure::psp::{self, Responses, TimeConstants};
+use crate::measure::psp::{self, Purpose, Responses, TimeConstants};
 use crate::measure::rate::Rates;
 use crate::measure::relaxation::Relaxation;
 use crate::measure::rest::Rest;
@@ -379,7 +379,8 @@ impl<'a> Plan<'a> {
 
     fn tau_syn(&mut self) -> Result<Measured, Error> {
         let converter = &self.progress.converter;
-        let responses = psp::record(self.bench, &self.config, converter, true, self.effort)?;
+        let responses =
+            psp::record(self.bench, &self.config, converter, Purpose::TimeConstants, self.effort)?;
         let Some(responses) = responses else { return Ok(Measured::new()) };
         let fast = self.fast_membranes(responses.design_us.0);
         let seen: TimeConstants = psp::time_constants(&self.caps, responses, &fast);
@@ -396,13 +397,16 @@ impl<'a> Plan<'a> {
     }
 
     /// τ_mem of every neuron at the code of the shortest one, from how far it is off at its own code.
-    fn fast_membranes(&self, design_us: f64) -> Vec<f64> {
+    fn fast_membranes(&self, design_us: f64) -> Vec<Estimate> {
         let own = self.design(Parameter::TauMem);
         let latest = self.progress.latest.get(&Parameter::TauMem);
         (0..usize::from(self.caps.neurons))
             .map(|n| match (latest.map(|l| l[n]), own.get(n)) {
-                (Some(e), Some(design)) if e.is_good() => design_us * e.value / design,
-                _ => design_us,
+                (Some(e), Some(design)) if e.is_good() => {
+                    let factor = design_us / design;
+                    Estimate::good(factor * e.value, factor * e.sigma)
+                }
+                _ => Estimate::good(design_us, 0.15 * design_us),
             })
             .collect()
     }
@@ -427,7 +431,8 @@ impl<'a> Plan<'a> {
 
     fn gain(&mut self) -> Result<Measured, Error> {
         let converter = &self.progress.converter;
-        let responses = psp::record(self.bench, &self.config, converter, false, self.effort)?;
+        let responses =
+            psp::record(self.bench, &self.config, converter, Purpose::Gain, self.effort)?;
         let Some(responses) = responses else { return Ok(Measured::new()) };
         let out = self.gain_of(&responses);
         self.responses = Some(responses);
@@ -621,9 +626,22 @@ impl<'a> Plan<'a> {
             codes,
             before: before.clone(),
             after: after.clone(),
+            shared_error: self.shared_error(parameter),
             verdict,
             round_trips: self.progress.round_trips.get(&parameter).copied().unwrap_or(0),
         }
+    }
+
+    /// Gains are measured as the mean over the same rows again and again.
+    fn shared_error(&self, parameter: Parameter) -> f64 {
+        let sign = match parameter {
+            Parameter::GainExc => 0,
+            Parameter::GainInh => 1,
+            _ => return 0.0,
+        };
+        let spread = self.progress.weights.as_ref().map_or(0.0, |w| w.synapse_spread);
+        let rows = self.responses.as_ref().map_or(1, |r| r.all_rows(sign));
+        spread / (rows.max(1) as f64).sqrt()
     }
 
     /// Every neuron that failed, with its first reason.

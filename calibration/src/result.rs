@@ -53,6 +53,9 @@ pub struct ParameterResult {
     pub before: Vec<Estimate>,
     /// Values with the codes found, measured anew after everything was set.
     pub after: Vec<Estimate>,
+    /// Relative error that repeated measurements share, because they use the same synapses. Part of the
+    /// uncertainty of each value, but not of the scatter between measurements.
+    pub shared_error: f64,
     /// Judgement of each neuron.
     pub verdict: Vec<Flag>,
     /// Round trips spent.
@@ -63,19 +66,20 @@ impl ParameterResult {
     /// Spread before, in the unit of the values: 5 % trimmed, noise of the measurement taken out.
     #[must_use]
     pub fn sigma_before(&self) -> f64 {
-        spread(&self.before)
+        spread(&self.before, self.shared_error)
     }
 
     /// Spread after.
     #[must_use]
     pub fn sigma_after(&self) -> f64 {
-        spread(&self.after)
+        spread(&self.after, self.shared_error)
     }
 
-    /// Spread after as a share of that before.
+    /// Spread after as a share of that before; NaN if none was seen before.
     #[must_use]
     pub fn ratio(&self) -> f64 {
-        self.sigma_after() / self.sigma_before()
+        let before = self.sigma_before();
+        if before > 0.0 { self.sigma_after() / before } else { f64::NAN }
     }
 
     /// Neurons that failed.
@@ -85,11 +89,14 @@ impl ParameterResult {
     }
 }
 
-/// Trimmed spread of the good estimates without their noise.
-fn spread(estimates: &[Estimate]) -> f64 {
+/// Trimmed spread of the true values: that of the good estimates, without the noise of the measurement, with
+/// the error that search and verification share (the search took it for a deviation and corrected it).
+fn spread(estimates: &[Estimate], shared_error: f64) -> f64 {
     let good = || estimates.iter().filter(|e| e.is_good());
+    let count = good().count().max(1) as f64;
     let total = trimmed_std(good().map(|e| e.value), TRIM);
-    let noise = good().map(|e| e.sigma * e.sigma).sum::<f64>() / good().count().max(1) as f64;
+    let shared = |e: &Estimate| (shared_error * e.value).powi(2);
+    let noise = good().map(|e| e.sigma * e.sigma - 2.0 * shared(e)).sum::<f64>() / count;
     (total * total - TRIMMED_NORMAL * TRIMMED_NORMAL * noise).max(0.0).sqrt()
 }
 

@@ -68,11 +68,13 @@ fn peak(tau_mem: f64, tau_syn: f64) -> f64 {
 /// Responses of both signs.
 #[derive(Clone, Debug)]
 pub struct Responses {
-    /// Traces by sign.
+    /// Traces by sign: means over the groups.
     pub traces: [Traces; 2],
+    /// Traces by sign and group of rows.
+    groups: [Vec<Traces>; 2],
     /// Sum of the codes of the volley, by sign (positive).
     pub codes: [f64; 2],
-    /// Rows that took part, by sign.
+    /// Rows of each volley, by sign.
     pub rows: [usize; 2],
     /// Time of the volley, µs.
     pub at_us: f64,
@@ -93,8 +95,27 @@ pub struct TimeConstants {
     pub responses: Responses,
 }
 
-/// Records the responses with the parameter codes of `base`; `fast_membrane` replaces τ_mem by the shortest
-/// one. `None` on a chip without converter.
+impl Responses {
+    /// Rows of all groups together, by sign.
+    #[must_use]
+    pub fn all_rows(&self, sign: usize) -> usize {
+        self.rows[sign] * self.groups[sign].len()
+    }
+}
+
+/// What responses are recorded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// For τ_syn: τ_mem is replaced by the shortest one, all rows fire together.
+    TimeConstants,
+    /// For the gain: several groups of rows, so that a defective synapse stands out.
+    Gain,
+}
+
+/// Groups of rows for [`Purpose::Gain`].
+const GROUPS: usize = 8;
+
+/// Records the responses with the parameter codes of `base`. `None` on a chip without converter.
 ///
 /// # Errors
 /// Failures of the chip.
@@ -102,7 +123,7 @@ pub fn record(
     bench: &mut Bench,
     base: &ChipConfig,
     converter: &Converter,
-    fast_membrane: bool,
+    purpose: Purpose,
     effort: Effort,
 ) -> Result<Option<Responses>, Error> {
     let caps = bench.capabilities().clone();
@@ -110,7 +131,10 @@ pub fn record(
     base.enabled.fill(true);
     base.spiking.fill(false);
     base.weights.fill(0);
-    if fast_membrane && let Some(spec) = caps.parameter(Parameter::TauMem) {
+    let groups = if purpose == Purpose::Gain { GROUPS.min(usize::from(caps.inputs)) } else { 1 };
+    if purpose == Purpose::TimeConstants
+        && let Some(spec) = caps.parameter(Parameter::TauMem)
+    {
         let ends = [spec.code_min, spec.code_max];
         let fastest = ends.into_iter().min_by(|a, b| spec.value(*a).total_cmp(&spec.value(*b)));
         if let (Some(codes), Some(fastest)) = (base.codes_mut(Parameter::TauMem), fastest) {
@@ -137,7 +161,7 @@ pub fn record(
             .unwrap_or(1.0);
         let tau_syn = if sign == Sign::Exc { tau_exc } else { tau_inh };
         let wanted = HEIGHT_LSB / (gain * peak(tau_mem, tau_syn));
-        let most = ROWS.min(usize::from(caps.inputs));
+        let most = (ROWS.min(usize::from(caps.inputs)) / groups).max(1);
         let code = (wanted / most as f64).ceil().clamp(1.0, f64::from(caps.weight_max));
         let rows = ((wanted / code).round() as usize).clamp(1, most);
         if sign == Sign::Inh {
@@ -145,31 +169,42 @@ pub fn record(
         }
         let value = if sign == Sign::Exc { code as i8 } else { -(code as i8) };
         let value = value.clamp(caps.weight_min, caps.weight_max);
-        let list = spread_rows(usize::from(caps.inputs), rows);
-        list.iter().for_each(|row| config.row_mut(usize::from(*row)).fill(value));
-        let events = list.iter().map(|row| SpikeEvent::new(tick, *row)).collect();
         sampling.apply(&mut config, false);
-        let (duration, repeats) = (sampling.duration(), effort.of(REPEATS));
-        setups.push(Setup { config, events, duration, repeats });
+        for group in 0..groups {
+            let mut config = config.clone();
+            let list = spread_rows(usize::from(caps.inputs), rows, group, groups);
+            list.iter().for_each(|row| config.row_mut(usize::from(*row)).fill(value));
+            let events = list.iter().map(|row| SpikeEvent::new(tick, *row)).collect();
+            let repeats = effort.of(REPEATS.div_ceil(groups));
+            setups.push(Setup { config, events, duration: sampling.duration(), repeats });
+        }
         (codes[k], used[k]) = (f64::from(value.unsigned_abs()) * rows as f64, rows);
     }
     let recorded = bench.round(&setups)?;
-    let mut traces = recorded.iter().map(|r| Traces::new(r, &caps, sampling, converter));
-    let traces = [traces.next().unwrap_or_default(), traces.next().unwrap_or_default()];
+    let all: Vec<Traces> =
+        recorded.iter().map(|r| Traces::new(r, &caps, sampling, converter)).collect();
+    let (exc, inh) = all.split_at(groups);
     let at_us = f64::from(tick) / f64::from(sampling.period) * period_us;
     let design_us = (tau_mem, [tau_exc, tau_inh]);
-    Ok(Some(Responses { traces, codes, rows: used, at_us, design_us }))
+    let traces = [Traces::average(exc), Traces::average(inh)];
+    let groups = [exc.to_vec(), inh.to_vec()];
+    Ok(Some(Responses { traces, groups, codes, rows: used, at_us, design_us }))
 }
 
-/// `count` of `inputs` rows, evenly spread.
-fn spread_rows(inputs: usize, count: usize) -> Vec<u16> {
-    (0..count).map(|k| (k * inputs / count) as u16).collect()
+/// `count` of `inputs` rows, evenly spread, for one of several groups that share none.
+fn spread_rows(inputs: usize, count: usize, group: usize, groups: usize) -> Vec<u16> {
+    let all = inputs / groups;
+    (0..count).map(|k| (k * all / count * groups + group) as u16).collect()
 }
 
-/// τ_syn from responses of a fast membrane. `tau_mem` are the time constants of the membranes at these codes,
-/// µs (the design value where it is not known).
+/// τ_syn from responses of a fast membrane. `tau_mem` are the time constants of the membranes at these codes in
+/// µs; their errors are carried over.
 #[must_use]
-pub fn time_constants(caps: &Capabilities, responses: Responses, tau_mem: &[f64]) -> TimeConstants {
+pub fn time_constants(
+    caps: &Capabilities,
+    responses: Responses,
+    tau_mem: &[Estimate],
+) -> TimeConstants {
     let neurons = usize::from(caps.neurons);
     let fitted: Vec<Vec<Option<fit::Fit<4>>>> = (0..2)
         .map(|k| {
@@ -180,9 +215,17 @@ pub fn time_constants(caps: &Capabilities, responses: Responses, tau_mem: &[f64]
                 .map(|n| {
                     let mut start = start_of(traces, n, responses.at_us)?;
                     start[2] = tau_syn;
-                    start[1] /= peak(tau_mem[n], tau_syn);
+                    let tau_mem = tau_mem[n];
+                    start[1] /= peak(tau_mem.value, tau_syn);
                     let points = traces.points(n, 0.0, f64::INFINITY);
-                    fit::fit(&points, start, |t, x| shape(t, x, tau_mem[n]))
+                    let at = |tau, start| fit::fit(&points, start, |t, x| shape(t, x, tau));
+                    let mut fit = at(tau_mem.value, start)?;
+                    if let Some(other) = at(tau_mem.value + tau_mem.sigma, fit.x) {
+                        for k in 0..4 {
+                            fit.covariance[k][k] += (other.x[k] - fit.x[k]).powi(2);
+                        }
+                    }
+                    Some(fit)
                 })
                 .collect()
         })
@@ -276,38 +319,65 @@ pub fn gains(
     synapse_spread: f64,
 ) -> [Vec<Estimate>; 2] {
     [0, 1].map(|k| {
-        let traces = &responses.traces[k];
-        let sampling = synapse_spread / (responses.rows[k].max(1) as f64).sqrt();
         (0..usize::from(caps.neurons))
             .into_par_iter()
             .map(|n| {
                 let (m, s) = (tau_mem[n], tau_syn[k][n]);
-                if !m.is_good() {
-                    return Estimate::missing(m.flag);
+                match [m, s].iter().find(|e| !e.is_good()) {
+                    Some(bad) => Estimate::missing(bad.flag),
+                    None => gain_of(responses, k, n, (m, s), synapse_spread),
                 }
-                if !s.is_good() {
-                    return Estimate::missing(s.flag);
-                }
-                let Some(start) = start_of(traces, n, responses.at_us) else {
-                    return Estimate::missing(Flag::Unresponsive);
-                };
-                if traces.railed_share(n, responses.at_us, f64::INFINITY) > 0.3 {
-                    return Estimate::missing(Flag::Saturated);
-                }
-                let height = |m: f64, s: f64| height_of(traces, n, start, m, s);
-                let Some(fit) = height(m.value, s.value) else {
-                    return Estimate::missing(Flag::NoFit);
-                };
-                let moved =
-                    |fit: Option<fit::Fit<3>>, from: f64| fit.map_or(0.0, |f| f.x[1] - from);
-                let by_mem = moved(height(m.value + m.sigma, s.value), fit.x[1]);
-                let by_syn = moved(height(m.value, s.value + s.sigma), fit.x[1]);
-                let gain = fit.x[1].abs() / responses.codes[k];
-                let error = fit.sigma(1).hypot(by_mem).hypot(by_syn) / responses.codes[k];
-                Estimate::good(gain, error.hypot(sampling * gain))
             })
             .collect()
     })
+}
+
+fn gain_of(
+    responses: &Responses,
+    k: usize,
+    n: usize,
+    (m, s): (Estimate, Estimate),
+    synapse_spread: f64,
+) -> Estimate {
+    let traces = &responses.traces[k];
+    let Some(start) = start_of(traces, n, responses.at_us) else {
+        return Estimate::missing(Flag::Unresponsive);
+    };
+    if traces.railed_share(n, responses.at_us, f64::INFINITY) > 0.3 {
+        return Estimate::missing(Flag::Saturated);
+    }
+    let height = |m: f64, s: f64| height_of(traces, n, start, m, s);
+    let Some(whole) = height(m.value, s.value) else { return Estimate::missing(Flag::NoFit) };
+    let moved = |fit: Option<fit::Fit<3>>| fit.map_or(0.0, |f| f.x[1] - whole.x[1]);
+    let by_mem = moved(height(m.value + m.sigma, s.value));
+    let by_syn = moved(height(m.value, s.value + s.sigma));
+    // Each group of rows on its own, at the common instant.
+    let own = |trace: &Traces| {
+        let points = trace.points(n, 0.0, f64::INFINITY);
+        let begin = [whole.x[0], whole.x[1]];
+        fit::fit(&points, begin, |t, x| {
+            let (v, g) = shape(t, &[x[0], x[1], s.value, whole.x[2]], m.value);
+            (v, [g[0], g[1]])
+        })
+    };
+    let fits: Vec<fit::Fit<2>> = responses.groups[k].iter().filter_map(own).collect();
+    if fits.len() < 2 {
+        return Estimate::missing(Flag::NoFit);
+    }
+    let middle = fit::median(fits.iter().map(|f| f.x[1]));
+    let noise = fits.iter().map(|f| f.sigma(1)).sum::<f64>() / fits.len() as f64;
+    let rows = responses.rows[k].max(1) as f64;
+    let expected = noise.hypot(middle * synapse_spread / rows.sqrt());
+    // A defective synapse lifts its whole group.
+    let sound: Vec<f64> = fits
+        .iter()
+        .map(|f| f.x[1])
+        .filter(|h| (h - middle).abs() <= 3.0 * expected.max(0.005 * middle.abs()))
+        .collect();
+    let count = sound.len() as f64;
+    let mean = sound.iter().sum::<f64>() / count;
+    let error = (expected / count.sqrt()).hypot(by_mem).hypot(by_syn);
+    Estimate::good(mean.abs() / responses.codes[k], error / responses.codes[k])
 }
 
 /// Fits `[rest, height, start]` at known time constants.

@@ -30,7 +30,7 @@ const RAISE_LSB: f32 = 75.0;
 /// How far the threshold is raised, LSB: high enough above the raised leak that nothing fires on its own.
 const THRESHOLD_LSB: f32 = 95.0;
 /// Height of a kick by design, LSB: enough for the weakest neuron.
-const KICK_LSB: f64 = 450.0;
+const KICK_LSB: f64 = 1300.0;
 /// Refractory time, µs: long enough to see the reset, and for the kick to be over.
 const CLAMP_US: f32 = 10.0;
 

@@ -21,6 +21,8 @@ const SPIKING_REPEATS: usize = 64;
 const LENGTH: f64 = 16.0;
 /// Height of the ramp by design at its end, LSB: so high that the weakest neuron fires in the middle.
 const HEIGHT_LSB: f64 = 380.0;
+/// Events of the ramp from each row, about.
+const EVENTS_PER_ROW: usize = 4;
 /// Half of the span of time, in membrane time constants, over which the mean membrane is smoothed.
 const SMOOTHING: f64 = 1.0;
 
@@ -99,7 +101,9 @@ pub(crate) fn ramp(
     let gain = mean_design(caps, config, Parameter::GainExc).unwrap_or(1.0);
     // At the end the rate is 2K/T, and the membrane stands at rate · code · gain · τ_s · τ_m.
     let wanted = HEIGHT_LSB * length_us / (2.0 * gain * tau_syn * tau_mem);
-    let code = (wanted / inputs as f64).ceil().clamp(1.0, f64::from(caps.weight_max));
+    // Several events from each row: the ripple of a train falls with the square of its rate.
+    let most = (EVENTS_PER_ROW * inputs) as f64;
+    let code = (wanted / most).ceil().clamp(1.0, f64::from(caps.weight_max));
     let count = (wanted / code).round().clamp(1.0, 60_000.0) as usize;
     for row in 0..inputs {
         config.row_mut(row).fill(code as i8);
@@ -178,7 +182,9 @@ fn crossing(
     // A sample that is labelled t was taken at t + skew.
     let values: Vec<f64> = first.iter().map(|t| at(&fit.x, t - middle - skew.value)).collect();
     let Some((mean, error)) = fit::mean(&values) else { return none(Flag::NoFit) };
-    let smoothing = fit.sigma(0);
+    // Few points: the noise of a sample is known better than from their scatter, unless the curve does not fit.
+    let excess = fit.scatter / traces.error(n).max(1e-9);
+    let smoothing = if excess > 1.6 { fit.sigma(0) } else { fit.sigma(0) / excess.max(1e-9) };
     let by_skew = fit.x[1] * skew.sigma;
     let total = error.hypot(smoothing).hypot(by_skew).hypot(converter.error_at(n, mean));
     let noise = error * (values.len() as f64).sqrt();

@@ -85,6 +85,7 @@ impl Traces {
             }
         }
         let n = recorded.trials.max(1) as f64;
+        let kept = without_outliers(recorded, &sum, &squares);
         let mut out = Self {
             times_us: (0..samples).map(|k| sampling.time_us(caps, k)).collect(),
             mean: vec![0.0; size],
@@ -97,8 +98,10 @@ impl Traces {
             for sample in 0..samples {
                 // Recordings are `[sample, channel]`, what follows works neuron by neuron.
                 let (from, to) = (sample * neurons + neuron, neuron * samples + sample);
-                let mean = f64::from(sum[from]) / n;
-                variance += (squares[from] as f64 / n - mean * mean).max(0.0);
+                let (sum, squares, n) = kept[from];
+                let (sum, n) = (f64::from(sum), f64::from(n).max(1.0));
+                let mean = sum / n;
+                variance += (squares as f64 / n - mean * mean).max(0.0);
                 out.mean[to] = converter.membrane(neuron, mean);
                 out.railed[to] = f64::from(rails[from]) > 0.01 * n;
             }
@@ -106,6 +109,29 @@ impl Traces {
             out.noise[neuron] = unbiased.sqrt() / converter.gain[neuron].value;
         }
         out
+    }
+
+    /// Means over several sets of trials with the same sampling, each with the same weight.
+    #[must_use]
+    pub fn average(sets: &[Self]) -> Self {
+        let Some(first) = sets.first() else { return Self::default() };
+        let mut out = first.clone();
+        let count = sets.len() as f64;
+        for set in &sets[1..] {
+            out.mean.iter_mut().zip(&set.mean).for_each(|(a, b)| *a += b);
+            out.railed.iter_mut().zip(&set.railed).for_each(|(a, b)| *a |= b);
+            out.noise.iter_mut().zip(&set.noise).for_each(|(a, b)| *a += b);
+            out.trials += set.trials;
+        }
+        out.mean.iter_mut().for_each(|v| *v /= count);
+        out.noise.iter_mut().for_each(|v| *v /= count);
+        out
+    }
+
+    /// Standard error of a mean sample of one neuron, LSB.
+    #[must_use]
+    pub fn error(&self, neuron: usize) -> f64 {
+        self.noise[neuron] / (self.trials.max(1) as f64).sqrt()
     }
 
     /// Samples of a trial.
@@ -144,4 +170,35 @@ impl Traces {
         let railed = within.iter().filter(|r| **r).count();
         railed as f64 / within.len().max(1) as f64
     }
+}
+
+/// A sample further from its mean than this many standard deviations was taken at a wrong instant.
+const OUTLIER: f64 = 4.5;
+
+/// Sum, sum of squares and number of the samples at each place of a trial that are no outliers: converters now
+/// and then sample a period early or late.
+fn without_outliers(recorded: &Recorded, sum: &[u32], squares: &[u64]) -> Vec<(u32, u64, u32)> {
+    let n = recorded.trials.max(1) as f64;
+    let bounds: Vec<(u16, u16)> = sum
+        .iter()
+        .zip(squares)
+        .map(|(sum, squares)| {
+            let mean = f64::from(*sum) / n;
+            let spread = (*squares as f64 / n - mean * mean).max(0.0).sqrt();
+            // An outlier widens the spread it is judged by: at most to what it is worth in few trials.
+            let reach = OUTLIER * spread.clamp(0.5, 3.0);
+            ((mean - reach).max(0.0).ceil() as u16, (mean + reach).floor() as u16)
+        })
+        .collect();
+    let mut kept = vec![(0_u32, 0_u64, 0_u32); sum.len()];
+    for trial in recorded.samples.chunks_exact(sum.len().max(1)) {
+        for ((cell, s), (low, high)) in kept.iter_mut().zip(trial).zip(&bounds) {
+            let inside = u32::from(s >= low && s <= high);
+            let s = u32::from(*s) * inside;
+            cell.0 += s;
+            cell.1 += u64::from(s) * u64::from(s);
+            cell.2 += inside;
+        }
+    }
+    kept
 }

@@ -57,7 +57,18 @@ fn the_reported_residuals_are_the_true_ones_and_small_enough() {
             calibration.cost.chip_us * 1e-6
         );
         for failure in &calibration.failures {
-            eprintln!("  {failure}");
+            let n = usize::from(failure.neuron);
+            let flags: Vec<_> = calibration.parameters.iter().map(|p| p.verdict[n]).collect();
+            eprintln!("  {failure} {flags:?} truly dead: {}", after.dead[n]);
+            for p in calibration.parameters.iter().filter(|p| p.verdict[n] == Flag::NotConverged) {
+                eprintln!(
+                    "     {} {:?} truly {:.3} code {}",
+                    p.parameter.name(),
+                    p.after[n],
+                    after.value(p.parameter, n),
+                    p.codes[n]
+                );
+            }
         }
         for result in &calibration.parameters {
             let p = result.parameter;

@@ -1,67 +1,45 @@
-//! What an emulated chip really is: computed from its drawn values by the laws alone.
+//! What an emulated chip really is.
 
 use spikeloop_calibration::Calibration;
 use spikeloop_calibration::result::ParameterResult;
-use spikeloop_hal::emulator::Emulator;
-use spikeloop_hal::{Chip, ChipConfig, Parameter};
+use spikeloop_hal::emulator::{Emulator, TrueValues};
+use spikeloop_hal::{ChipConfig, Parameter};
 use std::collections::BTreeMap;
 
 /// True values of every neuron.
-pub struct Truth {
+pub(crate) struct Truth {
     values: BTreeMap<Parameter, Vec<f64>>,
-    dead: Vec<bool>,
+    pub(crate) dead: Vec<bool>,
 }
 
 impl Truth {
     /// At the codes of `config`.
-    pub fn of(chip: &Emulator, config: &ChipConfig) -> Self {
-        let (caps, drawn) = (chip.capabilities(), chip.truth());
-        let n = usize::from(caps.neurons);
-        let design = |p: Parameter| -> Vec<f64> {
-            let spec = caps.parameter(p).unwrap();
-            config.codes(p).unwrap().iter().map(|c| f64::from(spec.value(*c))).collect()
-        };
-        let product = |p: Parameter, factor: &[f32]| -> Vec<f64> {
-            design(p).iter().zip(factor).map(|(d, f)| d * f64::from(*f)).collect()
-        };
-        let sum = |p: Parameter, offset: &[f32]| -> Vec<f64> {
-            design(p).iter().zip(offset).map(|(d, o)| d + f64::from(*o)).collect()
-        };
-        let tau_mem = product(Parameter::TauMem, &drawn.tau_mem);
-        let leak = sum(Parameter::LeakPotential, &drawn.leak_lsb);
-        let (exc, inh) = (
-            sum(Parameter::OffsetExc, &drawn.offset_exc),
-            sum(Parameter::OffsetInh, &drawn.offset_inh),
-        );
-        // The potential where the membrane rests: a constant current moves it by itself times tau_mem.
-        let rest = (0..n).map(|k| leak[k] + tau_mem[k] * (exc[k] + inh[k])).collect();
-        let step = drawn.profile.nominal.refractory_step_us;
-        let refractory = design(Parameter::Refractory)
-            .iter()
-            .zip(&drawn.refractory_steps)
-            .map(|(d, s)| ((d / step).round() + f64::from(*s)) * step)
-            .collect();
+    pub(crate) fn of(chip: &Emulator, config: &ChipConfig) -> Self {
+        let drawn = chip.truth();
+        let all = chip.true_values(config).unwrap();
+        let of = |pick: fn(&TrueValues) -> f64| -> Vec<f64> { all.iter().map(pick).collect() };
         let values = BTreeMap::from([
-            (Parameter::LeakPotential, rest),
-            (Parameter::ResetPotential, sum(Parameter::ResetPotential, &drawn.reset_lsb)),
-            (Parameter::Threshold, sum(Parameter::Threshold, &drawn.threshold_lsb)),
-            (Parameter::TauSynExc, product(Parameter::TauSynExc, &drawn.tau_syn_exc)),
-            (Parameter::TauSynInh, product(Parameter::TauSynInh, &drawn.tau_syn_inh)),
-            (Parameter::GainExc, product(Parameter::GainExc, &drawn.gain_exc)),
-            (Parameter::GainInh, product(Parameter::GainInh, &drawn.gain_inh)),
-            (Parameter::TauMem, tau_mem),
-            (Parameter::Refractory, refractory),
+            (Parameter::LeakPotential, of(|v| v.rest_lsb)),
+            (Parameter::ResetPotential, of(|v| v.reset_lsb)),
+            (Parameter::Threshold, of(|v| v.threshold_lsb)),
+            (Parameter::TauMem, of(|v| v.tau_mem_us)),
+            (Parameter::TauSynExc, of(|v| v.tau_syn_exc_us)),
+            (Parameter::TauSynInh, of(|v| v.tau_syn_inh_us)),
+            (Parameter::GainExc, of(|v| v.gain_exc)),
+            (Parameter::GainInh, of(|v| v.gain_inh)),
+            (Parameter::Refractory, of(|v| v.refractory_us)),
         ]);
+        let n = all.len();
         let dead = (0..n).map(|k| drawn.dead.contains(&(k as u16))).collect();
         Self { values, dead }
     }
 
-    pub fn value(&self, parameter: Parameter, neuron: usize) -> f64 {
+    pub(crate) fn value(&self, parameter: Parameter, neuron: usize) -> f64 {
         self.values[&parameter][neuron]
     }
 
     /// 5 % trimmed standard deviation over the neurons that the calibration could measure.
-    pub fn spread(&self, parameter: Parameter, calibration: &Calibration) -> f64 {
+    pub(crate) fn spread(&self, parameter: Parameter, calibration: &Calibration) -> f64 {
         let result = calibration.parameter(parameter).unwrap();
         let mut values: Vec<f64> = (0..self.dead.len())
             .filter(|n| result.after[*n].is_good())
@@ -77,7 +55,7 @@ impl Truth {
 }
 
 /// How many of the good estimates have the truth within 1.96 standard errors, and of how many.
-pub fn coverage(result: &ParameterResult, truth: &Truth) -> (usize, usize) {
+pub(crate) fn coverage(result: &ParameterResult, truth: &Truth) -> (usize, usize) {
     let good: Vec<usize> = (0..result.after.len()).filter(|n| result.after[*n].is_good()).collect();
     let hit = good
         .iter()
@@ -90,7 +68,7 @@ pub fn coverage(result: &ParameterResult, truth: &Truth) -> (usize, usize) {
 }
 
 /// Mean of measured minus true, in standard errors of a single neuron.
-pub fn bias(result: &ParameterResult, truth: &Truth) -> f64 {
+pub(crate) fn bias(result: &ParameterResult, truth: &Truth) -> f64 {
     let all: Vec<f64> = (0..result.after.len())
         .filter(|n| result.after[*n].is_good())
         .map(|n| (result.after[n].value - truth.value(result.parameter, n)) / result.after[n].sigma)
