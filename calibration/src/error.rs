@@ -16,6 +16,18 @@ pub enum Error {
         /// Circuits of the chip.
         available: usize,
     },
+    /// More units than circuits that the calibration left.
+    #[error(
+        "the network needs {needed} neurons on the chip, the calibration found {available} of its {neurons} usable: use fewer hidden units, calibrate again with a wider `accept`, or do without (--calibration none)"
+    )]
+    TooFewUsable {
+        /// Units to be placed.
+        needed: usize,
+        /// Neurons that can be used.
+        available: usize,
+        /// Neurons of the chip.
+        neurons: usize,
+    },
     /// More inputs than input lines.
     #[error(
         "the network has {needed} inputs, the chip has {available} input lines: reduce the input or use a larger chip"
@@ -136,6 +148,12 @@ pub enum Error {
         calibrated: u32,
         /// Firmware that is there.
         present: u32,
+    },
+    /// The caller asked for an end.
+    #[error("the calibration was stopped after {stage}, as asked")]
+    Stopped {
+        /// The last stage that was finished.
+        stage: &'static str,
     },
     /// What came back does not have the shape that was asked for.
     #[error(

@@ -49,4 +49,4 @@ pub use observe::{Baseline, ObserveReport};
 pub use placement::{Placement, Spread};
 pub use spikeloop_models::encode::Grid;
 pub use target::{LayerTarget, Site, SpikeTiming};
-pub use translation::{Translation, TranslationOptions, WeightReport};
+pub use translation::{Codes, Translation, TranslationOptions, UnitValues, WeightReport};

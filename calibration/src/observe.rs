@@ -2,6 +2,7 @@
 //!
 //! * Membranes: `V = (sample − baseline) / θ`, so that rest is 0 and threshold 1 (published: subtract the
 //!   neuron's own first sample, which removes the offsets of neuron and converter). State 0 is 0 by definition.
+//!   With a calibration θ is the neuron's own, times the gain of its converter channel.
 //! * Spikes: time to state index, at most one a state (see the crate's conventions).
 //! * Post-reset rule: a sample taken after the reset hides the crossing, and the surrogate derivative at a
 //!   real spike would all but vanish. Wherever a spike was measured the membrane is set to the threshold.
@@ -101,7 +102,8 @@ impl Translation {
         let channels = self.placement.circuits().len();
         let start = self.placement.start(l);
         let trials = observables.trials();
-        let factor = self.membrane_scale(l) / self.theta_lsb;
+        let scale = self.membrane_scale(l);
+        let factors: Vec<f32> = self.lsb_per_unit[l].iter().map(|lsb| scale / lsb).collect();
         into.resize(trials * steps * units, 0.0);
         let mean = match self.options.baseline {
             crate::Baseline::FirstSample => None,
@@ -121,12 +123,16 @@ impl Translation {
                     let out = &mut out[k * units..][..units];
                     match &mean {
                         None => {
-                            for ((v, s), zero) in out.iter_mut().zip(row).zip(first) {
+                            for (((v, s), zero), factor) in
+                                out.iter_mut().zip(row).zip(first).zip(&factors)
+                            {
                                 *v = (f32::from(*s) - f32::from(*zero)) * factor;
                             }
                         }
                         Some(mean) => {
-                            for ((v, s), zero) in out.iter_mut().zip(row).zip(mean) {
+                            for (((v, s), zero), factor) in
+                                out.iter_mut().zip(row).zip(mean).zip(&factors)
+                            {
                                 *v = (f32::from(*s) - zero) * factor;
                             }
                         }

@@ -25,20 +25,32 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Places layers of these many units (0 for a layer that is not on the chip).
+    /// Places layers of these many units (0 for a layer that is not on the chip). Where `usable` says no,
+    /// nothing is placed; without it every neuron may be used.
     ///
     /// # Errors
-    /// [`Error::TooFewNeurons`].
-    pub fn new(units: &[usize], caps: &Capabilities, spread: Spread) -> Result<Self, Error> {
+    /// [`Error::TooFewNeurons`], [`Error::TooFewUsable`].
+    pub fn new(
+        units: &[usize],
+        caps: &Capabilities,
+        spread: Spread,
+        usable: Option<&[bool]>,
+    ) -> Result<Self, Error> {
         let needed: usize = units.iter().sum();
-        let available = usize::from(caps.neurons);
+        let neurons = usize::from(caps.neurons);
+        if needed > neurons {
+            return Err(Error::TooFewNeurons { needed, available: neurons });
+        }
+        let free = |n: &usize| usable.is_none_or(|usable| usable.get(*n).copied().unwrap_or(false));
+        let candidates: Vec<NeuronId> = (0..neurons).filter(free).map(|n| n as NeuronId).collect();
+        let available = candidates.len();
         if needed > available {
-            return Err(Error::TooFewNeurons { needed, available });
+            return Err(Error::TooFewUsable { needed, available, neurons });
         }
         let circuits = (0..needed)
             .map(|slot| match spread {
-                Spread::Even => (slot * available / needed) as NeuronId,
-                Spread::Packed => slot as NeuronId,
+                Spread::Even => candidates[slot * available / needed],
+                Spread::Packed => candidates[slot],
             })
             .collect();
         let mut starts = vec![0];
@@ -70,5 +82,24 @@ impl Placement {
     #[must_use]
     pub fn layers(&self) -> usize {
         self.starts.len() - 1
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::translation::tests::caps;
+
+    #[test]
+    fn neurons_that_cannot_be_used_are_left_out() {
+        let usable: Vec<bool> = (0..10).map(|n| n != 0 && n != 4).collect();
+        let place =
+            |units: &[usize], spread| Placement::new(units, &caps(10, 4), spread, Some(&usable));
+        assert_eq!(place(&[2, 2], Spread::Packed).unwrap().circuits(), [1, 2, 3, 5]);
+        assert_eq!(place(&[2, 2], Spread::Even).unwrap().circuits(), [1, 3, 6, 8]);
+        assert_eq!(place(&[8], Spread::Even).unwrap().circuits().len(), 8);
+        let error = place(&[9], Spread::Even).unwrap_err().to_string();
+        assert!(error.contains("needs 9") && error.contains("8 of its 10"), "{error}");
     }
 }

@@ -12,11 +12,21 @@
 //! BrainScaleS-2 at 1.7 µs and τ = 6 µs, the published value. Readouts are free in their scale, so theirs is
 //! chosen anew from the largest weight: `min(max code / max |w|, 250/240 · scale)` (published), and the
 //! measured membrane is divided by the same factor.
+//!
+//! With a calibration ([`Translation::calibrated`]) the codes are those that it found, the scale follows from its
+//! targets, neurons that failed are left out, membranes are read in units of each neuron's own θ, and
+//! [`Translation::unit_values`] says what is left of the mismatch.
+
+mod measured;
+
+pub use measured::{Codes, UnitValues};
 
 use crate::Grid;
 use crate::error::Error;
 use crate::placement::{Placement, Spread};
+use crate::result::Calibration;
 use crate::target::{LayerTarget, Site, SpikeTiming};
+use measured::{Design, Known};
 use serde::{Deserialize, Serialize};
 use spikeloop_hal::{Capabilities, ChipConfig, Parameter, Recording, SpikeEvent, Stimulus, Tick};
 use spikeloop_models::spike_train::SpikeTrains;
@@ -58,8 +68,12 @@ pub struct Translation {
     pub(crate) placement: Placement,
     pub(crate) options: TranslationOptions,
     pub(crate) step_ticks: Tick,
-    /// Converter steps per threshold.
-    pub(crate) theta_lsb: f32,
+    /// Converter steps of a membrane of 1, per layer and unit.
+    pub(crate) lsb_per_unit: Vec<Vec<f32>>,
+    /// What a calibration knows about the units, per layer; nothing without one and for layers on the host.
+    unit_values: Vec<Option<UnitValues>>,
+    /// Neurons that the calibration says not to use.
+    left_out: usize,
     /// Codes per unit of weight by design, per layer.
     nominal_scale: Vec<f32>,
     /// Codes per unit of weight as last written, per layer.
@@ -97,25 +111,79 @@ impl Translation {
         layers: &[LayerTarget],
         options: TranslationOptions,
     ) -> Result<Self, Error> {
+        Self::build(caps, grid, inputs, layers, options, None)
+    }
+
+    /// The same with what a calibration knows about the chip. `codes` says whether the chip gets the codes that
+    /// it found, or is only described by it.
+    ///
+    /// For time constants other than the calibrated ones each neuron's code follows from its deviation (see
+    /// [`UnitValues`]); the resting potential, which a constant current of the synaptic inputs moves in
+    /// proportion to τ_mem, is then not the calibrated one.
+    ///
+    /// # Errors
+    /// As [`Translation::new`]; [`Error::OtherChip`], [`Error::OtherFirmware`] if the calibration belongs elsewhere,
+    /// [`Error::TooFewUsable`] if it left too few neurons.
+    pub fn calibrated(
+        caps: &Capabilities,
+        grid: Grid,
+        inputs: usize,
+        layers: &[LayerTarget],
+        options: TranslationOptions,
+        calibration: &Calibration,
+        codes: Codes,
+    ) -> Result<Self, Error> {
+        let known = Known::new(caps, calibration, codes)?;
+        Self::build(caps, grid, inputs, layers, options, Some(known))
+    }
+
+    fn build(
+        caps: &Capabilities,
+        grid: Grid,
+        inputs: usize,
+        layers: &[LayerTarget],
+        options: TranslationOptions,
+        known: Option<Known<'_>>,
+    ) -> Result<Self, Error> {
         check_fit(caps, inputs, layers, &options)?;
         let step_ticks = step_ticks(caps, &grid, options.membranes)?;
         let units: Vec<usize> =
             layers.iter().map(|l| if l.site == Site::Chip { l.units } else { 0 }).collect();
-        let placement = Placement::new(&units, caps, options.spread)?;
+        let usable = known.and_then(|k| k.usable());
+        let placement = Placement::new(&units, caps, options.spread, usable.as_deref())?;
         let mut base = ChipConfig::power_up(caps);
-        let leak = default_value(caps, Parameter::LeakPotential)?;
-        let theta_lsb = default_value(caps, Parameter::Threshold)? - leak;
+        let (theta_lsb, gain) = design_point(caps, known)?;
+        if let Some(known) = known {
+            known.apply(&mut base);
+        }
         let mut nominal_scale = Vec::with_capacity(layers.len());
+        let mut lsb_per_unit = Vec::with_capacity(layers.len());
+        let mut unit_values = Vec::with_capacity(layers.len());
         for (l, layer) in layers.iter().enumerate() {
+            lsb_per_unit.push(vec![theta_lsb; layer.units]);
+            unit_values.push(None);
             if layer.site == Site::Host {
                 nominal_scale.push(1.0);
                 continue;
             }
             let circuits = placement.layer(l);
             let (tau_mem, tau_syn) = set_time_constants(caps, &mut base, circuits, layer)?;
-            let gain = f64::from(default_value(caps, Parameter::GainExc)?);
             let per_code = gain * psp_peak_us(tau_mem, tau_syn) / f64::from(theta_lsb);
             nominal_scale.push((layer.psp_peak / per_code) as f32);
+            if let Some(known) = known {
+                measured::set_time_constants(known, &mut base, circuits, layer);
+                let neurons: Vec<_> =
+                    circuits.iter().map(|id| known.neuron(usize::from(*id), &base)).collect();
+                let design = Design {
+                    dt_us: f64::from(grid.dt_us),
+                    tau_mem_us: tau_mem,
+                    tau_syn_us: tau_syn,
+                    gain,
+                    theta_lsb: f64::from(theta_lsb),
+                };
+                lsb_per_unit[l] = design.lsb_per_unit(layer, &neurons);
+                unit_values[l] = Some(design.unit_values(&neurons));
+            }
             for id in circuits {
                 base.enabled[usize::from(*id)] = true;
                 base.spiking[usize::from(*id)] = layer.spiking;
@@ -136,7 +204,9 @@ impl Translation {
             placement,
             options,
             step_ticks,
-            theta_lsb,
+            lsb_per_unit,
+            unit_values,
+            left_out: usable.map_or(0, |u| u.iter().filter(|usable| !**usable).count()),
             scale: nominal_scale.clone(),
             nominal_scale,
             inputs,
@@ -161,6 +231,18 @@ impl Translation {
     #[must_use]
     pub fn placement(&self) -> &Placement {
         &self.placement
+    }
+
+    /// What a calibration knows about the units of layer `l`; `None` without one, and for a layer on the host.
+    #[must_use]
+    pub fn unit_values(&self, l: usize) -> Option<&UnitValues> {
+        self.unit_values.get(l)?.as_ref()
+    }
+
+    /// Neurons of the chip that the calibration says not to use.
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        self.left_out
     }
 
     /// The model's clock.
@@ -388,6 +470,20 @@ fn trials_by_memory(caps: &Capabilities, recording: &Recording) -> Result<usize,
     }
     let fitting = available.checked_div(needed).unwrap_or(u64::MAX);
     Ok(fitting.min(u64::from(caps.buffers.trials)) as usize)
+}
+
+/// θ in LSB and gain at which weights are translated: by design, or as a calibration aimed at.
+fn design_point(caps: &Capabilities, known: Option<Known<'_>>) -> Result<(f32, f64), Error> {
+    let leak = default_value(caps, Parameter::LeakPotential)?;
+    let theta = default_value(caps, Parameter::Threshold)? - leak;
+    let gain = f64::from(default_value(caps, Parameter::GainExc)?);
+    let Some(known) = known else { return Ok((theta, gain)) };
+    match (known.target(Parameter::Threshold), known.target(Parameter::LeakPotential)) {
+        (Some(threshold), Some(leak)) if threshold > leak => {
+            Ok(((threshold - leak) as f32, known.target_gain()))
+        }
+        _ => Ok((theta, known.target_gain())),
+    }
 }
 
 /// Sets the codes of a layer's time constants and returns their design values (τ_mem, τ_syn) in µs.
