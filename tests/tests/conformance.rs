@@ -374,3 +374,31 @@ fn a_reference_takes_the_place_of_the_membranes_over_every_way() {
         }
     }
 }
+
+#[test]
+fn an_aged_chip_keeps_its_identity_and_is_the_same_over_every_way() {
+    let base = "emu:preset=bss2-chip66-uncal,neurons=24,inputs=12,seed=3";
+    let mut first = None;
+    for way in Way::ALL {
+        let (mut new, new_bench) = open(base, way, 1);
+        let aged = format!("{base},hours=30.5,temperature=45");
+        let (mut aged, aged_bench) = open(&aged, way, 2);
+        let caps = new.capabilities().clone();
+        assert_eq!(aged.capabilities(), &caps, "{way:?}");
+        // A link does not carry the temperature.
+        let told = (way == Way::InProcess).then_some(45.0);
+        assert_eq!(aged.temperature_c(), told, "{way:?}");
+        let config = lively(&caps);
+        let observed = [&mut new, &mut aged].map(|chip| {
+            chip.configure(&config).unwrap();
+            run(chip.as_mut(), &trials(&caps, 0..3))
+        });
+        assert_ne!(observed[0].samples, observed[1].samples, "hours and warmth change it");
+        let first = first.get_or_insert_with(|| observed.clone());
+        for (observed, first) in observed.iter().zip(first.iter()) {
+            assert_eq!(data(observed), data(first), "{way:?}: the same bits");
+        }
+        drop((new, aged));
+        drop((new_bench, aged_bench));
+    }
+}
