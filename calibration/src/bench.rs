@@ -99,14 +99,24 @@ pub struct Bench {
     /// Analog codes as last written.
     written: Option<Vec<(spikeloop_hal::Parameter, Vec<u16>)>>,
 }
+    watch: Option<Watch>,
 
 impl Bench {
+/// Told what everything has cost so far.
+type Watch = Box<dyn FnMut(Cost) + Send>;
+
     /// Puts a chip on the bench. `series` numbers the calibrations of one chip: each draws other noise on an
     /// emulated chip; hardware ignores it.
     #[must_use]
     pub fn new(chip: Box<dyn Chip>, series: u32) -> Self {
         let next_trial = FIRST_TRIAL + (u64::from(series % (1 << 16)) << 32);
-        Self { runner: Runner::new(chip), next_trial, cost: Cost::default(), written: None }
+        Self {
+            runner: Runner::new(chip),
+            next_trial,
+            cost: Cost::default(),
+            written: None,
+            watch: None,
+        }
     }
 
     /// What the chip is.
@@ -122,6 +132,11 @@ impl Bench {
     }
 
     /// Takes the chip off the bench.
+    /// Calls `watch` after every run that was collected, with everything spent so far: for progress bars.
+    pub fn watch(&mut self, watch: impl FnMut(Cost) + Send + 'static) {
+        self.watch = Some(Box::new(watch));
+    }
+
     #[must_use]
     pub fn into_chip(self) -> Box<dyn Chip> {
         self.runner.into_chip()
@@ -190,6 +205,9 @@ impl Bench {
         self.cost.dropped_events += seen.dropped_events;
         self.runner.recycle(seen);
         Ok(())
+        if let Some(watch) = &mut self.watch {
+            watch(self.cost);
+        }
     }
 
     /// Counts the waiting time if analog codes change.

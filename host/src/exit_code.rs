@@ -141,7 +141,7 @@ impl ExitCode {
         }
     }
 
-    /// The class of a network that does not fit a chip.
+    /// The class of a network or a calibration that does not fit a chip, and of what stops a calibration.
     #[must_use]
     pub fn of_fit(error: &spikeloop_calibration::Error) -> Self {
         use spikeloop_calibration::Error;
@@ -150,6 +150,10 @@ impl ExitCode {
             Error::Shape { .. } => Self::Other,
             _ => Self::DeviceRefused,
         }
+            Error::Chip(error) => Self::of(error),
+            Error::TargetFile { .. } => Self::Usage,
+            Error::CalibrationFile { .. } => Self::Files,
+            Error::Stopped { .. } => Self::Interrupted,
     }
 
     /// The class of an experiment that contradicts itself.

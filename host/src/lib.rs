@@ -48,6 +48,8 @@
 //! See [`exit_code`].
 
 pub mod cache;
+pub mod calibrate;
+pub mod calibration_report;
 pub mod checkpoint;
 pub mod chip_loop;
 pub mod command;

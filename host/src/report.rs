@@ -16,6 +16,9 @@ mod data;
 mod page;
 mod sections;
 
+pub(crate) use page::Section;
+pub(crate) use sections::{figure, row, table};
+
 pub use data::{
     ArrayMap, EpochPoint, HealthRow, Identity, KeyFigure, MismatchView, ParameterSpread,
     ReportData, Robustness, RobustnessLine, RobustnessPoint, SampleView, Table, WeightView,

@@ -5,6 +5,8 @@
 //! [`Verb`] and one arm in `dispatch`. Results go to standard output through [`output`],
 //! everything else to standard error through [`tracing`] and [`Context::progress`].
 
+pub mod calibrate;
+pub mod calibration;
 pub mod choose;
 pub mod completions;
 pub mod demo;
@@ -86,6 +88,10 @@ pub enum Verb {
     Info(info::Args),
     /// Run virtual boards: emulated chips behind the real firmware and the real wire
     Emulate(emulate::Args),
+    /// Measure a chip, set every neuron to the wanted values, and say how good each one is
+    Calibrate(calibrate::Args),
+    /// Look at calibrations that were made
+    Calibration(calibration::Args),
     /// Learn a task, in software or with a chip in the loop
     Train(train::Args),
     /// Show what the weights of a run are worth on a chip
@@ -207,6 +213,8 @@ fn dispatch(verb: &Verb, context: &Context) -> Result<ExitCode, CommandError> {
         Verb::List(args) => list::run(args, context),
         Verb::Info(args) => info::run(args, context),
         Verb::Emulate(args) => emulate::run(args, context),
+        Verb::Calibrate(args) => calibrate::run(args, context),
+        Verb::Calibration(args) => calibration::run(args, context),
         Verb::Train(args) => train::run(args, context),
         Verb::Eval(args) => eval::run(args, context),
         Verb::Robustness(args) => robustness::run(args, context),

@@ -7,15 +7,20 @@ use crate::picture::{self, escape};
 const STYLE: &str = include_str!("style.css");
 
 /// Heading and content of a part of the page; without content it is left out.
-pub(super) type Section = (&'static str, String);
+pub(crate) type Section = (&'static str, String);
 
 impl ReportData {
     /// The page: one file, no network, no scripts, the same bytes for the same data.
     #[must_use]
     pub fn html(&self) -> String {
+        self.document(&sections::all(self))
+    }
+
+    /// The page with other sections below the same head.
+    pub(crate) fn document(&self, sections: &[Section]) -> String {
         let title = escape(&self.title);
         let mut body = self.header();
-        for (heading, content) in sections::all(self) {
+        for (heading, content) in sections {
             if !content.is_empty() {
                 body.push_str(&format!("<section><h2>{heading}</h2>\n{content}</section>\n"));
             }

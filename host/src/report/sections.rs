@@ -24,7 +24,7 @@ pub(super) fn all(data: &ReportData) -> Vec<Section> {
     ]
 }
 
-fn figure(caption: &str, picture: &Picture) -> String {
+pub(crate) fn figure(caption: &str, picture: &Picture) -> String {
     let caption = escape(caption);
     let width = picture.size().0;
     format!(
@@ -35,11 +35,11 @@ fn figure(caption: &str, picture: &Picture) -> String {
     )
 }
 
-fn row(figures: &str) -> String {
+pub(crate) fn row(figures: &str) -> String {
     if figures.is_empty() { String::new() } else { format!("<div class=\"row\">{figures}</div>\n") }
 }
 
-fn table(table: &Table) -> String {
+pub(crate) fn table(table: &Table) -> String {
     let cells = |cells: &[String], tag: &str| -> String {
         cells.iter().map(|c| format!("<{tag}>{}</{tag}>", escape(c))).collect()
     };
