@@ -7,6 +7,7 @@ use crate::error::Error;
 use serde::{Deserialize, Serialize};
 use spikeloop_hal::{Capabilities, Chip, ChipConfig, Runner, SpikeEvent, Stimulus, Tick};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Waiting time after analog parameters were written, in µs of chip time (published: 20 ms).
 pub const SETTLE_US: f64 = 20_000.0;
@@ -60,8 +61,8 @@ impl core::ops::Sub for Cost {
 /// One configuration and a stimulus that is repeated with it.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// Everything that is set.
-    pub config: ChipConfig,
+    /// Everything that is set. Shared, because many stimuli may go with one configuration.
+    pub config: Arc<ChipConfig>,
     /// Input events, ascending in time.
     pub events: Vec<SpikeEvent>,
     /// Length of a trial in ticks.
@@ -98,13 +99,13 @@ pub struct Bench {
     cost: Cost,
     /// Analog codes as last written.
     written: Option<Vec<(spikeloop_hal::Parameter, Vec<u16>)>>,
-}
     watch: Option<Watch>,
+}
 
-impl Bench {
 /// Told what everything has cost so far.
 type Watch = Box<dyn FnMut(Cost) + Send>;
 
+impl Bench {
     /// Puts a chip on the bench. `series` numbers the calibrations of one chip: each draws other noise on an
     /// emulated chip; hardware ignores it.
     #[must_use]
@@ -131,12 +132,12 @@ type Watch = Box<dyn FnMut(Cost) + Send>;
         self.cost
     }
 
-    /// Takes the chip off the bench.
     /// Calls `watch` after every run that was collected, with everything spent so far: for progress bars.
     pub fn watch(&mut self, watch: impl FnMut(Cost) + Send + 'static) {
         self.watch = Some(Box::new(watch));
     }
 
+    /// Takes the chip off the bench.
     #[must_use]
     pub fn into_chip(self) -> Box<dyn Chip> {
         self.runner.into_chip()
@@ -204,10 +205,10 @@ type Watch = Box<dyn FnMut(Cost) + Send>;
         into.offsets.extend(seen.offsets.iter().skip(1).map(|o| base + o));
         self.cost.dropped_events += seen.dropped_events;
         self.runner.recycle(seen);
-        Ok(())
         if let Some(watch) = &mut self.watch {
             watch(self.cost);
         }
+        Ok(())
     }
 
     /// Counts the waiting time if analog codes change.

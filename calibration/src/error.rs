@@ -115,6 +115,9 @@ pub enum Error {
     /// The chip, or the way to it.
     #[error(transparent)]
     Chip(#[from] spikeloop_hal::Error),
+    /// A twin of a chip whose membranes cannot be seen.
+    #[error("a twin needs membrane read-back, this chip returns spikes only: train on the chip itself")]
+    TwinNeedsMembranes,
     /// A file of targets that makes no sense.
     #[error("targets: {reason}")]
     TargetFile {

@@ -96,7 +96,12 @@ impl Converter {
             .map(|level| {
                 let mut config = config.clone();
                 config.recording.reference = Some(*level);
-                Setup { config, events: Vec::new(), duration: sampling.duration(), repeats }
+                Setup {
+                    config: config.into(),
+                    events: Vec::new(),
+                    duration: sampling.duration(),
+                    repeats,
+                }
             })
             .collect();
         let recorded = bench.round(&setups)?;

@@ -18,6 +18,7 @@ pub mod psp;
 pub mod rate;
 pub mod relaxation;
 pub mod rest;
+pub mod synapses;
 pub mod threshold;
 pub mod traces;
 pub mod weights;

@@ -24,6 +24,8 @@ const REPEATS: usize = 48;
 const HEIGHT_LSB: f64 = 95.0;
 /// How far the leak is raised to make room for inhibition, LSB.
 const RAISE_LSB: f32 = 85.0;
+/// Length of the rise in (fast) membrane time constants.
+const RISE: f64 = 2.5;
 /// Rows of a volley.
 const ROWS: usize = 240;
 
@@ -176,7 +178,12 @@ pub fn record(
             list.iter().for_each(|row| config.row_mut(usize::from(*row)).fill(value));
             let events = list.iter().map(|row| SpikeEvent::new(tick, *row)).collect();
             let repeats = effort.of(REPEATS.div_ceil(groups));
-            setups.push(Setup { config, events, duration: sampling.duration(), repeats });
+            setups.push(Setup {
+                config: config.into(),
+                events,
+                duration: sampling.duration(),
+                repeats,
+            });
         }
         (codes[k], used[k]) = (f64::from(value.unsigned_abs()) * rows as f64, rows);
     }
@@ -220,11 +227,13 @@ pub fn time_constants(
                     let points = traces.points(n, 0.0, f64::INFINITY);
                     let at = |tau, start| fit::fit(&points, start, |t, x| shape(t, x, tau));
                     let mut fit = at(tau_mem.value, start)?;
-                    if let Some(other) = at(tau_mem.value + tau_mem.sigma, fit.x) {
-                        for k in 0..4 {
-                            fit.covariance[k][k] += (other.x[k] - fit.x[k]).powi(2);
-                        }
+                    let mut tail = tail_of(&points, responses.at_us, tau_mem.value, &fit.x)?;
+                    let other =
+                        tail_of(&points, responses.at_us, tau_mem.value + tau_mem.sigma, &fit.x);
+                    if let Some(other) = other {
+                        tail.covariance[2][2] += (other.x[2] - tail.x[2]).powi(2);
                     }
+                    (fit.x[2], fit.covariance[2][2]) = (tail.x[2], tail.covariance[2][2]);
                     Some(fit)
                 })
                 .collect()
@@ -257,6 +266,23 @@ pub fn time_constants(
         }),
         responses,
     }
+}
+
+/// Fits `[rest, height, tau_syn]` to what follows the rise: on the rise itself the membrane bends too sharply for
+/// a converter that does not sample in no time.
+fn tail_of(
+    points: &[(f64, f64)],
+    at_us: f64,
+    tau_mem: f64,
+    whole: &[f64; 4],
+) -> Option<fit::Fit<3>> {
+    let rise = at_us..at_us + RISE * tau_mem;
+    let points: Vec<(f64, f64)> =
+        points.iter().filter(|(t, _)| !rise.contains(t)).copied().collect();
+    fit::fit(&points, [whole[0], whole[1], whole[2]], |t, x| {
+        let (v, g) = shape(t, &[x[0], x[1], x[2], whole[3]], tau_mem);
+        (v, [g[0], g[1], g[2]])
+    })
 }
 
 /// Mean weighted by the errors.

@@ -77,7 +77,12 @@ impl Rates {
             let events =
                 (0..count).map(|k| SpikeEvent::new(at(k), (k * 27 % inputs) as u16)).collect();
             strength.push(code * gain * tau_syn * tau_mem * count as f64 / length_us / theta);
-            setups.push(Setup { config, events, duration, repeats: effort.of(REPEATS) });
+            setups.push(Setup {
+                config: config.into(),
+                events,
+                duration,
+                repeats: effort.of(REPEATS),
+            });
         }
         let recorded = bench.round(&setups)?;
         let mut khz = vec![vec![0.0_f32; strength.len()]; neurons];

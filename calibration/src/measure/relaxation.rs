@@ -80,7 +80,7 @@ impl Relaxation {
         };
         sampling.apply(&mut config, true);
         let setup = Setup {
-            config,
+            config: config.into(),
             events: kick.events.clone(),
             duration: sampling.duration(),
             repeats: effort.of(REPEATS),

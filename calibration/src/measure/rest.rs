@@ -51,13 +51,17 @@ impl Rest {
         spiking.recording.spikes = true;
         let sampling = Sampling::new(&caps, 1.0, DURATION_US);
         let duration = sampling.map_or(caps.ticks(DURATION_US), |s| s.duration());
-        let firing =
-            Setup { config: spiking, events: Vec::new(), duration, repeats: SPIKING_REPEATS };
+        let firing = Setup {
+            config: spiking.into(),
+            events: Vec::new(),
+            duration,
+            repeats: SPIKING_REPEATS,
+        };
         let mut setups = vec![firing];
         if let Some(sampling) = sampling {
             sampling.apply(&mut quiet, false);
             let repeats = effort.of(REPEATS);
-            setups.push(Setup { config: quiet, events: Vec::new(), duration, repeats });
+            setups.push(Setup { config: quiet.into(), events: Vec::new(), duration, repeats });
         }
         let recorded = bench.round(&setups)?;
         let mut out = Self { firing: vec![false; neurons], ..Self::default() };

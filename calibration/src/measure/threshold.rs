@@ -72,7 +72,7 @@ impl Threshold {
         sampling.apply(&mut template, false);
         let repeats = effort.of(TEMPLATE_REPEATS);
         let mut setups =
-            vec![Setup { config: template, events: events.clone(), duration, repeats }];
+            vec![Setup { config: template.into(), events: events.clone(), duration, repeats }];
         let waves = waves(neurons);
         for wave in 0..waves {
             let mut config = config.clone();
@@ -81,7 +81,7 @@ impl Threshold {
             }
             config.recording = spikeloop_hal::Recording { spikes: true, ..Default::default() };
             let repeats = effort.of(SPIKING_REPEATS);
-            setups.push(Setup { config, events: events.clone(), duration, repeats });
+            setups.push(Setup { config: config.into(), events: events.clone(), duration, repeats });
         }
         let recorded = bench.round(&setups)?;
         let traces = Traces::new(&recorded[0], &caps, sampling, converter);

@@ -69,7 +69,7 @@ impl Weights {
         let one = highest * gain * slowest / std::f64::consts::E;
         let pulses = (HEIGHT_LSB / one).floor().clamp(1.0, 16.0) as u32;
         let setup = |config: ChipConfig, events: Vec<SpikeEvent>| Setup {
-            config,
+            config: config.into(),
             events,
             duration: sampling.duration(),
             repeats: effort.of(REPEATS),

@@ -79,7 +79,7 @@ fn the_reported_residuals_are_the_true_ones_and_small_enough() {
             sum.0 += hit;
             sum.1 += of;
             eprintln!(
-                "  {:16} sigma {:8.4} -> {:8.4} (true {:8.4} -> {:8.4}) ratio {:.3} (true {:.3}) bias {:7.4} coverage {:.3} trips {}",
+                "  {:16} sigma {:8.4} -> {:8.4} (true {:8.4} -> {:8.4}) ratio {:.3} (true {:.3}) bias {:7.4} pull {:.3} coverage {:.3} trips {}",
                 p.name(),
                 result.sigma_before(),
                 result.sigma_after(),
@@ -88,6 +88,7 @@ fn the_reported_residuals_are_the_true_ones_and_small_enough() {
                 result.ratio(),
                 truth_after / truth_before,
                 truth::bias(result, &after),
+                truth::pull(result, &after),
                 hit as f64 / of as f64,
                 result.round_trips,
             );

@@ -75,3 +75,14 @@ pub(crate) fn bias(result: &ParameterResult, truth: &Truth) -> f64 {
         .collect();
     all.iter().sum::<f64>() / all.len() as f64
 }
+
+/// Half of the span that holds 68.3 % of the deviations, in standard errors of single neurons: 1 if these are right.
+pub(crate) fn pull(result: &ParameterResult, truth: &Truth) -> f64 {
+    let mut all: Vec<f64> = (0..result.after.len())
+        .filter(|n| result.after[*n].is_good())
+        .map(|n| (result.after[n].value - truth.value(result.parameter, n)) / result.after[n].sigma)
+        .collect();
+    all.sort_by(f64::total_cmp);
+    let at = |share: f64| all[(share * (all.len() - 1) as f64) as usize];
+    (at(0.8415) - at(0.1585)) / 2.0
+}
