@@ -451,6 +451,7 @@ impl<'a> Plan<'a> {
     fn rest(&mut self) -> Result<Measured, Error> {
         let rest = Rest::measure(self.bench, &self.config, &self.progress.converter, self.effort)?;
         self.progress.firing = rest.firing;
+        self.raw.rest = rest.quiet;
         Ok(Measured::from([(Parameter::LeakPotential, rest.potential)]))
     }
 

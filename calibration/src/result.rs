@@ -6,7 +6,7 @@ use crate::estimate::{Estimate, Flag};
 use crate::fit::trimmed_std;
 use crate::measure::rate::Rates;
 use crate::measure::weights::Weights;
-use crate::measure::{Converter, traces};
+use crate::measure::Converter;
 use crate::targets::{Options, Target};
 use serde::{Deserialize, Serialize};
 use spikeloop_hal::{Capabilities, ChipConfig, NeuronId, Parameter, Unit};
@@ -288,6 +288,6 @@ pub struct RawData {
     pub psp: Option<crate::measure::psp::TimeConstants>,
     /// Ramps.
     pub threshold: Option<crate::measure::threshold::Threshold>,
-    /// Quiet membranes before anything was set, for the noise.
-    pub rest: Option<traces::Traces>,
+    /// Single samples of quiet membranes, for the noise.
+    pub rest: Option<crate::measure::rest::Quiet>,
 }

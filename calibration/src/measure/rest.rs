@@ -17,6 +17,40 @@ const REPEATS: usize = 24;
 /// Trials with the comparators on.
 const SPIKING_REPEATS: usize = 2;
 
+/// Neurons whose single samples are kept.
+const QUIET_NEURONS: usize = 16;
+
+/// Single samples of quiet membranes of a few neurons, for the noise of the read-out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Quiet {
+    /// Which neurons, evenly spread over the array.
+    pub neurons: Vec<usize>,
+    /// Time between two samples of a trial, µs.
+    pub period_us: f64,
+    /// Samples of a trial.
+    pub per_trial: usize,
+    /// `[neuron in the list, trial, sample]` in LSB: one trial after the other.
+    pub samples: Vec<Vec<f32>>,
+}
+
+impl Quiet {
+    fn new(
+        recorded: &[u16],
+        neurons: usize,
+        period_us: f64,
+        per_trial: usize,
+        converter: &Converter,
+    ) -> Self {
+        let count = neurons.min(QUIET_NEURONS);
+        let list: Vec<usize> = (0..count).map(|k| k * neurons / count).collect();
+        let of = |n: usize| {
+            let own = recorded.iter().skip(n).step_by(neurons);
+            own.map(|s| converter.membrane(n, f64::from(*s)) as f32).collect()
+        };
+        Self { samples: list.iter().map(|n| of(*n)).collect(), neurons: list, period_us, per_trial }
+    }
+}
+
 /// What was found.
 #[derive(Clone, Debug, Default)]
 pub struct Rest {
@@ -26,6 +60,8 @@ pub struct Rest {
     pub noise: Vec<f64>,
     /// Neurons that fire without input.
     pub firing: Vec<bool>,
+    /// Single samples of a few neurons, for pictures; `None` on a chip without converter.
+    pub quiet: Option<Quiet>,
 }
 
 impl Rest {
@@ -81,6 +117,9 @@ impl Rest {
                 Estimate::good(mean, error)
             });
         }
+        let period_us = caps.microseconds(sampling.period);
+        out.quiet =
+            Some(Quiet::new(&recorded[1].samples, neurons, period_us, traces.samples(), converter));
         out.noise = traces.noise;
         Ok(out)
     }
