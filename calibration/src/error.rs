@@ -116,7 +116,9 @@ pub enum Error {
     #[error(transparent)]
     Chip(#[from] spikeloop_hal::Error),
     /// A twin of a chip whose membranes cannot be seen.
-    #[error("a twin needs membrane read-back, this chip returns spikes only: train on the chip itself")]
+    #[error(
+        "a twin needs membrane read-back, this chip returns spikes only: train on the chip itself"
+    )]
     TwinNeedsMembranes,
     /// A file of targets that makes no sense.
     #[error("targets: {reason}")]

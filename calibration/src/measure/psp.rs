@@ -93,6 +93,8 @@ pub struct TimeConstants {
     pub skew_us: Vec<Estimate>,
     /// Fitted `[rest, height, tau_syn, start]` by sign, for pictures; NaN where there is none.
     pub fitted: [Vec<[f64; 4]>; 2],
+    /// Time constant of each membrane that the fits were made with, µs.
+    pub tau_mem: Vec<f64>,
     /// The raw data.
     pub responses: Responses,
 }
@@ -222,19 +224,9 @@ pub fn time_constants(
                 .map(|n| {
                     let mut start = start_of(traces, n, responses.at_us)?;
                     start[2] = tau_syn;
-                    let tau_mem = tau_mem[n];
-                    start[1] /= peak(tau_mem.value, tau_syn);
+                    start[1] /= peak(tau_mem[n].value, tau_syn);
                     let points = traces.points(n, 0.0, f64::INFINITY);
-                    let at = |tau, start| fit::fit(&points, start, |t, x| shape(t, x, tau));
-                    let mut fit = at(tau_mem.value, start)?;
-                    let mut tail = tail_of(&points, responses.at_us, tau_mem.value, &fit.x)?;
-                    let other =
-                        tail_of(&points, responses.at_us, tau_mem.value + tau_mem.sigma, &fit.x);
-                    if let Some(other) = other {
-                        tail.covariance[2][2] += (other.x[2] - tail.x[2]).powi(2);
-                    }
-                    (fit.x[2], fit.covariance[2][2]) = (tail.x[2], tail.covariance[2][2]);
-                    Some(fit)
+                    rise_and_tail(&points, start, responses.at_us, tau_mem[n])
                 })
                 .collect()
         })
@@ -264,8 +256,33 @@ pub fn time_constants(
             let of = |fit: &Option<fit::Fit<4>>| fit.map_or([f64::NAN; 4], |fit| fit.x);
             fitted[k].iter().map(of).collect()
         }),
+        tau_mem: tau_mem.iter().map(|t| t.value).collect(),
         responses,
     }
+}
+
+/// Fits `[rest, height, tau_syn, start]`: the start from the whole response, τ_syn from its tail. The errors contain
+/// those of the membrane's time constant and, for τ_syn, of the start.
+fn rise_and_tail(
+    points: &[(f64, f64)],
+    start: [f64; 4],
+    at_us: f64,
+    tau_mem: Estimate,
+) -> Option<fit::Fit<4>> {
+    let whole = |tau, from| fit::fit(points, from, |t, x| shape(t, x, tau));
+    let mut fit = whole(tau_mem.value, start)?;
+    let slower = tau_mem.value + tau_mem.sigma;
+    if let Some(other) = whole(slower, fit.x) {
+        fit.covariance[3][3] += (other.x[3] - fit.x[3]).powi(2);
+    }
+    let tail = tail_of(points, at_us, tau_mem.value, &fit.x)?;
+    let mut later = fit.x;
+    later[3] += fit.sigma(3);
+    let others =
+        [tail_of(points, at_us, slower, &fit.x), tail_of(points, at_us, tau_mem.value, &later)];
+    let moved = others.iter().flatten().map(|other| (other.x[2] - tail.x[2]).powi(2)).sum::<f64>();
+    (fit.x[2], fit.covariance[2][2]) = (tail.x[2], tail.covariance[2][2] + moved);
+    Some(fit)
 }
 
 /// Fits `[rest, height, tau_syn]` to what follows the rise: on the rise itself the membrane bends too sharply for

@@ -30,6 +30,8 @@ pub enum Verb {
     Show(Show),
     /// Compare two calibrations of a chip, neuron by neuron
     Diff(Compare),
+    /// Measure a small probe again: what moved since, and whether to calibrate, fine-tune or leave it
+    Check(super::calibration_check::Args),
 }
 
 /// Arguments of `calibration show`.
@@ -65,6 +67,7 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
     match &args.verb {
         Verb::Show(args) => show(args, context),
         Verb::Diff(args) => diff(args, context),
+        Verb::Check(args) => super::calibration_check::run(args, context),
     }
 }
 
@@ -110,7 +113,7 @@ fn show(args: &Show, context: &Context) -> Result<ExitCode, CommandError> {
     Ok(ExitCode::Ok)
 }
 
-fn not_calibrated(chip: &str) -> CommandError {
+pub(super) fn not_calibrated(chip: &str) -> CommandError {
     anyhow!("{chip} has not been calibrated with its present firmware: spikeloop calibrate --chip ... does it")
         .into()
 }

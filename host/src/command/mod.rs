@@ -7,6 +7,7 @@
 
 pub mod calibrate;
 pub mod calibration;
+pub mod calibration_check;
 pub mod choose;
 pub mod completions;
 pub mod demo;

@@ -4,6 +4,7 @@
 //! prints the figures of ten.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod drift;
 mod truth;
 
 use spikeloop_calibration::plan::Plan;
