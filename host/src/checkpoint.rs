@@ -4,6 +4,7 @@
 //! Weights belong to the chip they were trained on. The header of the safetensors file names it, so that
 //! using them on another chip is an explicit act.
 
+use crate::calibration_choice::CalibrationSummary;
 use crate::chip_loop::LoopCounters;
 use crate::run_folder::{RunFolder, RunFolderError, file};
 use crate::summary::ChipSummary;
@@ -16,6 +17,7 @@ mod key {
     pub(super) const CHIP: &str = "spikeloop.chip";
     pub(super) const TRAINED_ON: &str = "spikeloop.trained_on";
     pub(super) const CHIP_DETAILS: &str = "spikeloop.chip_details";
+    pub(super) const CALIBRATION: &str = "spikeloop.calibration";
     pub(super) const POSITION: &str = "spikeloop.position";
     pub(super) const COUNTERS: &str = "spikeloop.counters";
     pub(super) const VERSION: &str = "spikeloop.version";
@@ -52,6 +54,18 @@ pub enum CheckpointError {
         /// What is wrong.
         problem: String,
     },
+    /// The run was made with another calibration.
+    #[error(
+        "{run} was made with {made_with}, this is {present}: weights do not carry over between codes; continue without --calibration, or start a new run"
+    )]
+    OtherCalibration {
+        /// The run's folder.
+        run: String,
+        /// The calibration of the run.
+        made_with: String,
+        /// The calibration at hand.
+        present: String,
+    },
     /// The weights belong to another chip.
     #[error(
         "the weights in {run} belong to chip {trained_on}, this is {present}: weights do not carry over between chips; {remedy}"
@@ -77,6 +91,8 @@ pub struct Header {
     pub trained_on: String,
     /// Selector, firmware and protocol of that chip.
     pub details: Option<ChipSummary>,
+    /// The calibration with whose codes the chip ran.
+    pub calibration: Option<CalibrationSummary>,
     /// Where the training stands.
     pub position: Position,
     /// Counters so far.
@@ -109,6 +125,7 @@ pub fn save(
     put(key::CHIP, header.chip.clone());
     put(key::TRAINED_ON, header.trained_on.clone());
     put(key::CHIP_DETAILS, json(&header.details));
+    put(key::CALIBRATION, json(&header.calibration));
     put(key::POSITION, json(&header.position));
     put(key::COUNTERS, json(&header.counters));
     put(key::EXPERIMENT, header.experiment.clone());
@@ -153,6 +170,11 @@ pub fn load(folder: &RunFolder) -> Result<Saved, CheckpointError> {
         chip: text(key::CHIP)?,
         trained_on: text(key::TRAINED_ON)?,
         details: value(&run, key::CHIP_DETAILS, &text(key::CHIP_DETAILS)?)?,
+        // Absent in checkpoints from before there were calibrations.
+        calibration: match tensors.metadata.get(key::CALIBRATION) {
+            Some(text) => value(&run, key::CALIBRATION, text)?,
+            None => None,
+        },
         position: value(&run, key::POSITION, &text(key::POSITION)?)?,
         counters: value(&run, key::COUNTERS, &text(key::COUNTERS)?)?,
         experiment: text(key::EXPERIMENT)?,
@@ -172,6 +194,13 @@ impl Saved {
             .map_err(|source| CheckpointError::Model { run: self.run.clone(), source })?;
         trainer.position = self.header.position.clone();
         Ok(())
+    }
+
+    /// Whether the weights were trained with the calibration of this name (see
+    /// [`CalibrationSummary::id`]), or none.
+    #[must_use]
+    pub fn same_calibration(&self, present: Option<&CalibrationSummary>) -> bool {
+        self.header.calibration.as_ref().map(|c| &c.id) == present.map(|c| &c.id)
     }
 
     /// Refuses a chip that the weights were not trained on.

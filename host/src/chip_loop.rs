@@ -3,8 +3,8 @@
 //! While the host works on one run the chip already executes the next one: the gradient stays exact, because
 //! the weights change only between batches.
 
-use crate::experiment::{Experiment, Observe, layer_targets};
-use spikeloop_calibration::{ObserveReport, Translation, TranslationOptions};
+use crate::experiment::{Backward, Experiment, Observe, layer_targets};
+use spikeloop_calibration::{Calibration, ObserveReport, Translation, TranslationOptions};
 use spikeloop_hal::{Capabilities, Chip, ChipConfig, Health, Runner, TimeSplit};
 use spikeloop_models::network::Network;
 use spikeloop_models::observation::Observation;
@@ -22,6 +22,11 @@ pub enum LoopError {
     /// The network does not fit the chip.
     #[error(transparent)]
     Translation(#[from] spikeloop_calibration::Error),
+    /// A measured gradient without measurements.
+    #[error(
+        "chip.backward = \"measured\" needs a calibration of this chip: make one with `spikeloop calibrate`, or use \"nominal\""
+    )]
+    NoCalibration,
 }
 
 /// Counters of everything that must not be silent.
@@ -65,6 +70,25 @@ impl ChipLoop {
         experiment: &Experiment,
         observe: Observe,
     ) -> Result<Self, LoopError> {
+        Self::calibrated(chip, network, experiment, observe, None)
+    }
+
+    /// The same with a calibration of the chip, if there is one; [`ChipSpec::codes`](crate::experiment::ChipSpec)
+    /// says how it is used.
+    ///
+    /// # Errors
+    /// [`LoopError::Translation`] if the network does not fit or the calibration is of another chip;
+    /// [`LoopError::NoCalibration`].
+    pub fn calibrated(
+        chip: Box<dyn Chip>,
+        network: &Network<f32>,
+        experiment: &Experiment,
+        observe: Observe,
+        calibration: Option<&Calibration>,
+    ) -> Result<Self, LoopError> {
+        if experiment.chip.backward == Backward::Measured && calibration.is_none() {
+            return Err(LoopError::NoCalibration);
+        }
         let options = TranslationOptions {
             spread: experiment.chip.spread,
             membranes: observe.membranes(),
@@ -72,13 +96,14 @@ impl ChipLoop {
             timing: experiment.timing(),
         };
         let layers = layer_targets(network, observe);
-        let translation = Translation::new(
-            chip.capabilities(),
-            experiment.grid(),
-            network.inputs,
-            &layers,
-            options,
-        )?;
+        let (caps, grid, inputs) = (chip.capabilities(), experiment.grid(), network.inputs);
+        let translation = match calibration {
+            None => Translation::new(caps, grid, inputs, &layers, options),
+            Some(calibration) => {
+                let codes = experiment.chip.codes;
+                Translation::calibrated(caps, grid, inputs, &layers, options, calibration, codes)
+            }
+        }?;
         let config = translation.configuration();
         Ok(Self {
             runner: Runner::new(chip),
@@ -99,6 +124,16 @@ impl ChipLoop {
     #[must_use]
     pub fn translation(&self) -> &Translation {
         &self.translation
+    }
+
+    /// What the gradient should go back through, as `network` is described by its nominal parameters: units
+    /// about which nothing was measured stay as they are.
+    pub fn describe(&self, network: &mut Network<f32>) {
+        for (l, layer) in network.layers.iter_mut().enumerate() {
+            if let Some(values) = self.translation.unit_values(l) {
+                values.write_into(&mut layer.spec);
+            }
+        }
     }
 
     /// The chip's own counters.

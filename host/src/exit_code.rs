@@ -117,6 +117,7 @@ impl ExitCode {
         match error {
             StudyError::Chip(error) => Self::of(error),
             StudyError::Train(error) => Self::of_training(error),
+            StudyError::Calibration(error) => Self::of_fit(error),
             StudyError::Interrupted => Self::Interrupted,
             StudyError::Threads(_) => Self::Other,
         }
@@ -138,6 +139,7 @@ impl ExitCode {
         match error {
             LoopError::Chip(error) => Self::of(error),
             LoopError::Translation(error) => Self::of_fit(error),
+            LoopError::NoCalibration => Self::Usage,
         }
     }
 
@@ -148,12 +150,12 @@ impl ExitCode {
         match error {
             // The program contradicts itself: no choice of the user's.
             Error::Shape { .. } => Self::Other,
-            _ => Self::DeviceRefused,
-        }
             Error::Chip(error) => Self::of(error),
             Error::TargetFile { .. } => Self::Usage,
             Error::CalibrationFile { .. } => Self::Files,
             Error::Stopped { .. } => Self::Interrupted,
+            _ => Self::DeviceRefused,
+        }
     }
 
     /// The class of an experiment that contradicts itself.
@@ -191,7 +193,7 @@ impl ExitCode {
     pub fn of_checkpoint(error: &CheckpointError) -> Self {
         match error {
             CheckpointError::Folder(error) => Self::of_folder(error),
-            CheckpointError::OtherChip { .. } => Self::DeviceRefused,
+            CheckpointError::OtherChip { .. } | CheckpointError::OtherCalibration { .. } => Self::DeviceRefused,
             CheckpointError::Model { .. } | CheckpointError::Header { .. } => Self::Files,
         }
     }

@@ -5,7 +5,7 @@
 
 use crate::data::DataSpec;
 use serde::{Deserialize, Serialize};
-use spikeloop_calibration::{Baseline, Grid, LayerTarget, Site, SpikeTiming, Spread};
+use spikeloop_calibration::{Baseline, Codes, Grid, LayerTarget, Site, SpikeTiming, Spread};
 use spikeloop_models::init::{Init, psp_sums};
 use spikeloop_models::layer::{Current, InputScale, LayerSpec, NeuronKind, PerUnit, Reset};
 use spikeloop_models::loss::Loss;
@@ -135,6 +135,41 @@ pub enum Observe {
     Spikes,
 }
 
+/// Which model the gradient goes back through.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backward {
+    /// The network's own: every unit as designed.
+    #[default]
+    Nominal,
+    /// Time constants and gain of every unit as the calibration measured them.
+    Measured,
+}
+
+impl Backward {
+    /// As in tables.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Nominal => "nominal",
+            Self::Measured => "measured",
+        }
+    }
+}
+
 /// The chip and how it is used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -151,6 +186,12 @@ pub struct ChipSpec {
     /// Reference of the membranes.
     #[serde(default)]
     pub baseline: Baseline,
+    /// Which model the gradient goes back through.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub backward: Backward,
+    /// Whether a calibration sets the chip, or only says what it is like.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub codes: Codes,
 }
 
 fn is_zero<T: Default + PartialEq>(value: &T) -> bool {

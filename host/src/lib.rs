@@ -49,6 +49,7 @@
 
 pub mod cache;
 pub mod calibrate;
+pub mod calibration_choice;
 pub mod calibration_report;
 pub mod checkpoint;
 pub mod chip_loop;

@@ -8,6 +8,7 @@
 //! Position, weights, optimizer and counters are all in the checkpoint, and randomness follows from seed and
 //! position: a run that was killed continues with the same bits.
 
+use crate::calibration_choice::{CalibrationSummary, Device};
 use crate::checkpoint::{self, CheckpointError, Header, SOFTWARE, Saved};
 use crate::chip_loop::{ChipLoop, LoopCounters, LoopError};
 use crate::command::info;
@@ -17,8 +18,7 @@ use crate::experiment::Experiment;
 use crate::run_folder::{RunFolder, RunFolderError, file};
 use crate::summary::{ChipSummary, EpochMetrics, Phase, Summary, Transfer};
 use crate::trainer::{Evaluation, Step, Tally, TrainError, Trainer};
-use spikeloop_hal::Chip;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A checkpoint is written at the end of an epoch, and this long after the last one.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
@@ -96,6 +96,7 @@ pub struct Run<'a> {
     /// The chip, as long as the warm start lasts.
     waiting: Option<ChipLoop>,
     chip: Option<ChipSummary>,
+    calibration: Option<CalibrationSummary>,
     metrics: Vec<EpochMetrics>,
     /// Counters of earlier processes of this run.
     earlier: LoopCounters,
@@ -112,10 +113,13 @@ impl<'a> Run<'a> {
     pub fn start(
         experiment: &'a Experiment,
         data: &'a Dataset,
-        chip: Option<(String, Box<dyn Chip>)>,
+        device: Option<Device>,
         folder: RunFolder,
     ) -> Result<Self, RunError> {
-        let run = Self::prepare(experiment, data, chip, folder)?;
+        if let Some(chosen) = device.as_ref().and_then(|d| d.calibration.as_ref()) {
+            folder.write_json(file::CALIBRATION, &chosen.calibration)?;
+        }
+        let run = Self::prepare(experiment, data, device, folder)?;
         run.folder.write(file::CONFIG, run.config().as_bytes())?;
         run.name_chip()?;
         Ok(run)
@@ -131,14 +135,14 @@ impl<'a> Run<'a> {
     /// Goes on where the run in `folder` stopped.
     ///
     /// # Errors
-    /// No checkpoint, a damaged one, or another chip.
+    /// No checkpoint, a damaged one, another chip or another calibration.
     pub fn resume(
         experiment: &'a Experiment,
         data: &'a Dataset,
-        chip: Option<(String, Box<dyn Chip>)>,
+        device: Option<Device>,
         folder: RunFolder,
     ) -> Result<Self, RunError> {
-        let mut run = Self::prepare(experiment, data, chip, folder)?;
+        let mut run = Self::prepare(experiment, data, device, folder)?;
         if !run.folder.has(file::CHECKPOINT) {
             // Killed before the first checkpoint: the folder says what was to be done.
             run.folder.rewrite::<EpochMetrics>(file::METRICS, &[])?;
@@ -146,6 +150,7 @@ impl<'a> Run<'a> {
         }
         let saved = checkpoint::load(&run.folder)?;
         run.check_chip(&saved)?;
+        run.check_calibration(&saved)?;
         saved.restore(&mut run.trainer)?;
         run.earlier = saved.header.counters;
         run.metrics = run.folder.lines(file::METRICS)?;
@@ -157,7 +162,7 @@ impl<'a> Run<'a> {
     fn prepare(
         experiment: &'a Experiment,
         data: &'a Dataset,
-        chip: Option<(String, Box<dyn Chip>)>,
+        device: Option<Device>,
         folder: RunFolder,
     ) -> Result<Self, RunError> {
         let trainer = Trainer::new(experiment, data)?;
@@ -168,13 +173,14 @@ impl<'a> Run<'a> {
             trainer,
             waiting: None,
             chip: None,
+            calibration: None,
             metrics: Vec::new(),
             earlier: LoopCounters::default(),
             learned: 0,
             learning_time: Duration::ZERO,
             epoch_started: Instant::now(),
         };
-        if let Some((selector, chip)) = chip {
+        if let Some(Device { selector, chip, calibration }) = device {
             let caps = chip.capabilities();
             run.chip = Some(ChipSummary {
                 selector,
@@ -183,7 +189,10 @@ impl<'a> Run<'a> {
                 protocol: caps.protocol,
             });
             let observe = experiment.chip.observe;
-            let chip = ChipLoop::new(chip, &run.trainer.network, experiment, observe)?;
+            let known = calibration.as_ref().map(|c| &c.calibration);
+            let network = &run.trainer.network;
+            let chip = ChipLoop::calibrated(chip, network, experiment, observe, known)?;
+            run.calibration = calibration.map(|c| c.summary(experiment.chip.codes, now()));
             let membranes = chip.translation().membranes();
             run.trainer.requirements().check(true, membranes, membranes)?;
             run.waiting = Some(chip);
@@ -207,6 +216,22 @@ impl<'a> Run<'a> {
             trained_on: saved.header.chip.clone(),
             present: present.to_owned(),
             remedy: "continue on the chip of the run, or start a new run on this one",
+        }
+        .into())
+    }
+
+    fn check_calibration(&self, saved: &Saved) -> Result<(), RunError> {
+        if saved.same_calibration(self.calibration.as_ref()) {
+            return Ok(());
+        }
+        let name = |c: Option<&CalibrationSummary>| match c {
+            Some(c) => format!("the calibration of {} ({})", c.time, c.id),
+            None => "no calibration".to_owned(),
+        };
+        Err(CheckpointError::OtherCalibration {
+            run: self.folder.path().display().to_string(),
+            made_with: name(saved.header.calibration.as_ref()),
+            present: name(self.calibration.as_ref()),
         }
         .into())
     }
@@ -360,6 +385,7 @@ impl<'a> Run<'a> {
             chip: identity.to_owned(),
             trained_on: if met { identity.to_owned() } else { SOFTWARE.to_owned() },
             details: self.chip.clone(),
+            calibration: self.calibration.clone(),
             position: position.clone(),
             counters: self.counters(),
             experiment: self.config(),
@@ -378,6 +404,7 @@ impl<'a> Run<'a> {
         };
         let mut summary = summarise(self.experiment, &evaluation);
         summary.chip = self.chip.clone();
+        summary.calibration = self.calibration.clone();
         summary.epochs = self.trainer.position.epoch;
         summary.train_accuracy = self.metrics.last().map(|m| m.train_accuracy);
         summary.validation_accuracy = validation;
@@ -392,6 +419,11 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
 /// A summary with what an evaluation on the test set says; the rest is for the caller to fill in.
 #[must_use]
 pub fn summarise(experiment: &Experiment, evaluation: &Evaluation) -> Summary {
@@ -399,6 +431,7 @@ pub fn summarise(experiment: &Experiment, evaluation: &Evaluation) -> Summary {
         task: experiment.task.name.to_string(),
         name: experiment.name.clone(),
         chip: None,
+        calibration: None,
         seed: experiment.seed,
         epochs: 0,
         train_accuracy: None,

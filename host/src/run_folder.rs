@@ -4,6 +4,7 @@
 //! runs/2026-11-22T10-30-00-mnist16/
 //!   config.toml        the resolved experiment: every value, also those that were defaults
 //!   chip.json          identity, selector and capabilities of the chip, if there is one
+//!   calibration.json   the chip's calibration, if one is used
 //!   metrics.jsonl      one line an epoch
 //!   checkpoint.safetensors   weights, optimiser, position: continues with the same bits
 //!   summary.json       the result, written at the end
@@ -25,6 +26,8 @@ pub mod file {
     pub const CONFIG: &str = "config.toml";
     /// Identity and capabilities of the chip.
     pub const CHIP: &str = "chip.json";
+    /// The calibration of the chip, if one is used.
+    pub const CALIBRATION: &str = "calibration.json";
     /// One JSON object an epoch.
     pub const METRICS: &str = "metrics.jsonl";
     /// Weights, optimiser and position.

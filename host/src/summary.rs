@@ -1,5 +1,6 @@
 //! What a run reports: one line an epoch, and the result.
 
+use crate::calibration_choice::CalibrationSummary;
 use crate::chip_loop::LoopCounters;
 use serde::{Deserialize, Serialize};
 use spikeloop_hal::{Health, TimeSplit};
@@ -70,6 +71,9 @@ pub struct Summary {
     pub name: String,
     /// The chip; nothing for software.
     pub chip: Option<ChipSummary>,
+    /// Its calibration, if one was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationSummary>,
     /// Seed of the experiment.
     pub seed: u64,
     /// Epochs learned, those of the warm start included.

@@ -7,13 +7,14 @@
 
 use crate::chip_loop::{ChipLoop, LoopError};
 use crate::data::{Dataset, Split};
-use crate::experiment::{Experiment, ExperimentError};
+use crate::experiment::{Backward, Experiment, ExperimentError};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use spikeloop_models::dropout::DropoutMask;
 use spikeloop_models::encode::Grid;
 use spikeloop_models::error::ModelError;
 use spikeloop_models::inference::{Batch, Inference, LayerRecording};
+use spikeloop_models::layer::LayerSpec;
 use spikeloop_models::method::bptt::{Bptt, BpttConfig};
 use spikeloop_models::method::{Chunk, Method, Outcomes};
 use spikeloop_models::network::Network;
@@ -148,6 +149,8 @@ pub struct Trainer<'a> {
     method: Bptt<f32>,
     inference: Inference<f32>,
     chip: Option<ChipLoop>,
+    /// Parameters of the layers by design.
+    nominal: Vec<LayerSpec>,
     grid: Grid,
     order: Vec<u32>,
     /// Epoch that `order` belongs to.
@@ -170,6 +173,7 @@ impl<'a> Trainer<'a> {
             return Err(ExperimentError::NotImages { task: data.name.as_str() }.into());
         }
         let network = experiment.network(data.inputs, data.classes)?;
+        let nominal = network.layers.iter().map(|layer| layer.spec.clone()).collect();
         let learning = &experiment.learning;
         let config = BpttConfig {
             loss: learning.loss,
@@ -188,6 +192,7 @@ impl<'a> Trainer<'a> {
             method,
             inference,
             chip: None,
+            nominal,
             grid: experiment.grid(),
             order: Vec::new(),
             ordered: None,
@@ -198,14 +203,26 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    /// From now on forward passes run on this chip.
+    /// From now on forward passes run on this chip, and the gradient goes back through what is known about it if
+    /// the experiment says so.
     pub fn attach(&mut self, chip: ChipLoop) {
+        self.forget_chip();
+        if self.experiment.chip.backward == Backward::Measured {
+            chip.describe(&mut self.network);
+        }
         self.chip = Some(chip);
     }
 
     /// Gives the chip back: from now on the model runs forward passes.
     pub fn detach(&mut self) -> Option<ChipLoop> {
+        self.forget_chip();
         self.chip.take()
+    }
+
+    fn forget_chip(&mut self) {
+        for (layer, nominal) in self.network.layers.iter_mut().zip(&self.nominal) {
+            layer.spec.clone_from(nominal);
+        }
     }
 
     /// The chip, if there is one.

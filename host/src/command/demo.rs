@@ -6,6 +6,7 @@
 
 use super::train::{Observer, render};
 use super::{CommandError, Context, output, table};
+use crate::calibration_choice::Choice;
 use crate::config;
 use crate::data;
 use crate::exit_code::ExitCode;
@@ -47,7 +48,7 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
     tracing::info!("virtual board {} behind {}", board.identity(), board.selector());
     let experiment = experiment(&args.chip, board.selector())?;
     let data = data::load(&experiment.task, None).map_err(anyhow::Error::from)?;
-    let chip = super::train::open_chip(&experiment, None)?;
+    let chip = super::train::open_chip(&experiment, None, &Choice::None)?;
     let folder = match &args.out {
         Some(out) => RunFolder::create(out),
         None => {

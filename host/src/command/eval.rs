@@ -1,13 +1,15 @@
 //! `spikeloop eval`: what the weights of a run are worth on a chip.
 
 use super::{CommandError, Context, output, train};
-use crate::checkpoint::{self, SOFTWARE};
+use crate::cache;
+use crate::calibration_choice::{CalibrationSummary, Choice, Device};
+use crate::checkpoint::{self, SOFTWARE, Saved};
 use crate::chip_loop::ChipLoop;
 use crate::config;
 use crate::data;
 use crate::exit_code::ExitCode;
 use crate::expect::Expectation;
-use crate::experiment::Experiment;
+use crate::experiment::{Backward, Experiment};
 use crate::run::summarise;
 use crate::run_folder::{RunFolder, file};
 use crate::summary::ChipSummary;
@@ -26,6 +28,9 @@ pub struct Args {
     #[arg(long, value_name = "SELECTOR", env = "SPIKELOOP_CHIP", hide_env_values = true)]
     #[arg(conflicts_with = "software")]
     pub chip: Option<Selector>,
+    /// Calibration of the chip: a file, `none`, or `latest` [default: that of the run]
+    #[arg(long, value_name = "FILE|none|latest")]
+    pub calibration: Option<Choice>,
     /// Evaluate the model, without a chip
     #[arg(long)]
     pub software: bool,
@@ -59,13 +64,15 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
     if args.software {
         experiment.chip.selector = None;
     }
+    // Nothing goes back through the network here.
+    experiment.chip.backward = Backward::Nominal;
     let saved = checkpoint::load(&folder).map_err(anyhow::Error::from)?;
     let data = data::load(&experiment.task, args.data.as_deref()).map_err(anyhow::Error::from)?;
     let mut trainer = Trainer::new(&experiment, &data).map_err(anyhow::Error::from)?;
     saved.restore(&mut trainer).map_err(anyhow::Error::from)?;
-    let chip = train::open_chip(&experiment, args.threads)?;
-    let present =
-        chip.as_ref().map_or(SOFTWARE.to_owned(), |(_, c)| c.capabilities().identity.to_string());
+    let device = train::open_chip(&experiment, args.threads, &Choice::None)?;
+    let identity = |d: &Device| d.chip.capabilities().identity.to_string();
+    let present = device.as_ref().map_or(SOFTWARE.to_owned(), identity);
     if let Err(error) = saved.belongs_to(&present) {
         if !args.transfer {
             return Err(anyhow::Error::from(error).into());
@@ -76,7 +83,20 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
         );
     }
     let mut description = None;
-    if let Some((selector, chip)) = chip {
+    let mut calibration = None;
+    if let Some(Device { selector, chip, .. }) = device {
+        let own = saved.belongs_to(&present).is_ok() && folder.has(file::CALIBRATION);
+        let choice = match (&args.calibration, own) {
+            (Some(choice), _) => choice.clone(),
+            (None, true) => Choice::File(folder.file(file::CALIBRATION)),
+            (None, false) if present == saved.header.trained_on => Choice::None,
+            (None, false) => Choice::Latest,
+        };
+        let chosen = choice
+            .find(chip.capabilities(), &cache::calibrations())
+            .map_err(anyhow::Error::from)?;
+        calibration = chosen.as_ref().map(|c| c.summary(experiment.chip.codes, crate::run::now()));
+        compare(&saved, calibration.as_ref());
         let identity = &chip.capabilities().identity;
         description = Some(ChipSummary {
             selector,
@@ -84,8 +104,14 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
             firmware: super::info::version(identity.firmware),
             protocol: chip.capabilities().protocol,
         });
-        let chip = ChipLoop::new(chip, &trainer.network, &experiment, experiment.chip.observe)
-            .map_err(anyhow::Error::from)?;
+        let chip = ChipLoop::calibrated(
+            chip,
+            &trainer.network,
+            &experiment,
+            experiment.chip.observe,
+            chosen.as_ref().map(|c| &c.calibration),
+        )
+        .map_err(anyhow::Error::from)?;
         trainer.attach(chip);
     }
     let started = Instant::now();
@@ -93,6 +119,7 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
     let seconds = started.elapsed().as_secs_f64();
     let mut summary = summarise(&experiment, &evaluation);
     summary.chip = description;
+    summary.calibration = calibration;
     summary.epochs = saved.header.position.epoch;
     summary.samples_per_s = data.test.len() as f64 / seconds.max(1e-9);
     if let Some(chip) = trainer.chip() {
@@ -106,4 +133,19 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
     }
     train::judge(&args.expect, &summary)?;
     Ok(ExitCode::Ok)
+}
+
+/// Says which calibration is used, and warns if it is not the one that the weights were trained with.
+fn compare(saved: &Saved, present: Option<&CalibrationSummary>) {
+    let name = |c: Option<&CalibrationSummary>| match c {
+        Some(c) => format!("calibration of {}", c.line()),
+        None => "no calibration: one code for all neurons".to_owned(),
+    };
+    tracing::info!("{}", name(present));
+    if !saved.same_calibration(present) && saved.header.trained_on != SOFTWARE {
+        tracing::warn!(
+            "the weights were trained with another one ({}); expect worse results, and fine-tune",
+            name(saved.header.calibration.as_ref())
+        );
+    }
 }

@@ -4,13 +4,14 @@ use super::{CommandError, Context, output, table};
 use crate::config;
 use crate::data;
 use crate::exit_code::ExitCode;
-use crate::experiment::Experiment;
+use crate::experiment::{Backward, Experiment};
 use crate::report::{KeyFigure, ReportData, Robustness, RobustnessLine, RobustnessPoint};
 use crate::robustness::{Cell, Study, Way, learn, spread};
 use crate::run_folder::{RunFolder, file, timestamp};
 use crate::run_report;
 use crate::trainer::Trainer;
 use serde::Serialize;
+use spikeloop_calibration::cache::Cache;
 use spikeloop_hal::Selector;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -20,6 +21,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const CELLS: &str = "cells.jsonl";
 /// The table in its folder.
 const CSV: &str = "robustness.csv";
+
+/// Calibrations of the chips in its folder.
+const CALIBRATIONS: &str = "calibrations";
 
 /// Arguments of `robustness`.
 #[derive(Debug, clap::Args)]
@@ -37,6 +41,9 @@ pub struct Args {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     #[arg(default_value = "naive,fine-tune,membranes,spikes")]
     pub ways: Vec<Way>,
+    /// Models that the gradient goes back through, for ways that learn
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "nominal")]
+    pub backward: Vec<Backward>,
     /// Kind of chip: an emulator without sigma and seed
     #[arg(long, value_name = "SELECTOR", default_value = "emu:preset=pnas-decal")]
     pub chip: Selector,
@@ -77,6 +84,7 @@ struct Report<'a> {
 struct Row {
     sigma: f64,
     way: Way,
+    backward: Backward,
     #[serde(flatten)]
     spread: crate::robustness::Spread,
 }
@@ -102,12 +110,13 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
     bar.advance(done.len() as u64);
     let finished = |cell: Cell| {
         tracing::info!(
-            "sigma {} chip {}: {:.2} %  {:.1} hidden spikes  {}",
+            "sigma {} chip {}: {:.2} %  {:.1} hidden spikes  {}, gradient {}",
             cell.sigma,
             cell.chip,
             100.0 * cell.test_accuracy,
             cell.hidden_spikes_per_sample,
-            cell.way.label()
+            cell.way.label(),
+            cell.backward.label()
         );
         bar.advance(1);
         if let Ok(mut cells) = cells.lock() {
@@ -118,7 +127,8 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
         }
     };
     let stop = || context.interrupt.requested();
-    let result = study.run(&experiment, &data, &software, &done, jobs, &stop, &finished);
+    let cache = Cache::at(folder.file(CALIBRATIONS));
+    let result = study.run(&experiment, &data, &software, &cache, &done, jobs, &stop, &finished);
     drop(bar);
     if stop() {
         let path = folder.path().display();
@@ -128,7 +138,8 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
     result.map_err(anyhow::Error::from)?;
     let mut cells = cells.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     cells.sort_by(|a, b| {
-        a.sigma.total_cmp(&b.sigma).then(a.way.cmp(&b.way)).then(a.chip.cmp(&b.chip))
+        let rows = (a.way, a.backward, a.chip).cmp(&(b.way, b.backward, b.chip));
+        a.sigma.total_cmp(&b.sigma).then(rows)
     });
     conclude(context, &experiment, &study, &folder, software_accuracy, &cells)
 }
@@ -141,8 +152,8 @@ fn study(args: &Args, experiment: &Experiment) -> Result<Study, CommandError> {
     if args.sigma.is_empty() || args.sigma.iter().any(|s| !s.is_finite() || *s < 0.0) {
         return usage("--sigma must be a list of numbers not below 0, e.g. 0,0.2,0.5");
     }
-    if args.chips == 0 || args.ways.is_empty() {
-        return usage("--chips and --ways must name at least one");
+    if args.chips == 0 || args.ways.is_empty() || args.backward.is_empty() {
+        return usage("--chips, --ways and --backward must name at least one");
     }
     Ok(Study {
         chip: chip.clone(),
@@ -151,6 +162,7 @@ fn study(args: &Args, experiment: &Experiment) -> Result<Study, CommandError> {
         ways: args.ways.clone(),
         fine_tune_epochs: args.fine_tune_epochs,
         fine_tune_rate: args.fine_tune_rate.unwrap_or(experiment.learning.rate),
+        backward: args.backward.clone(),
     })
 }
 
@@ -195,6 +207,7 @@ fn begin(
             sigmas: study.sigmas.clone(),
             chips: study.chips.clone(),
             ways: study.ways.clone(),
+            backward: study.backward.clone(),
             ..kept.study
         },
         ..kept
@@ -252,8 +265,11 @@ fn conclude(
     let rows: Vec<Row> = study
         .sigmas
         .iter()
-        .flat_map(|sigma| study.ways.iter().map(move |way| (*sigma, *way)))
-        .filter_map(|(sigma, way)| Some(Row { sigma, way, spread: spread(cells, sigma, way)? }))
+        .flat_map(|sigma| study.rows().into_iter().map(move |row| (*sigma, row)))
+        .filter_map(|(sigma, (way, backward))| {
+            let spread = spread(cells, sigma, (way, backward))?;
+            Some(Row { sigma, way, backward, spread })
+        })
         .collect();
     folder.write(CSV, csv(cells).as_bytes()).map_err(anyhow::Error::from)?;
     let page = page(experiment, study, software_accuracy, cells);
@@ -273,14 +289,16 @@ fn conclude(
 
 fn csv(cells: &[Cell]) -> String {
     let mut text =
-        "sigma,chip,way,epochs,test_accuracy,hidden_spikes_per_sample,dropped_events\n".to_owned();
+        "sigma,chip,way,backward,epochs,test_accuracy,hidden_spikes_per_sample,dropped_events\n"
+            .to_owned();
     for c in cells {
         let way = serde_json::to_value(c.way).ok();
         let way = way.as_ref().and_then(|v| v.as_str()).unwrap_or_default();
         text.push_str(&format!(
-            "{},{},{way},{},{},{},{}\n",
+            "{},{},{way},{},{},{},{},{}\n",
             c.sigma,
             c.chip,
+            c.backward.label(),
             c.epochs,
             c.test_accuracy,
             c.hidden_spikes_per_sample,
@@ -291,7 +309,7 @@ fn csv(cells: &[Cell]) -> String {
 }
 
 fn render(report: &Report<'_>, folder: &RunFolder) -> String {
-    let rows: Vec<[String; 7]> = report
+    let rows: Vec<[String; 8]> = report
         .rows
         .iter()
         .map(|r| {
@@ -299,6 +317,7 @@ fn render(report: &Report<'_>, folder: &RunFolder) -> String {
             [
                 r.sigma.to_string(),
                 r.way.label().to_owned(),
+                if r.way.learns() { r.backward.label() } else { "-" }.to_owned(),
                 r.spread.chips.to_string(),
                 format!("{} ± {}", percent(r.spread.mean), percent(r.spread.std)),
                 percent(r.spread.min),
@@ -307,9 +326,9 @@ fn render(report: &Report<'_>, folder: &RunFolder) -> String {
             ]
         })
         .collect();
-    let head = ["SIGMA", "WAY", "CHIPS", "TEST %", "WORST", "BEST", "HIDDEN SPIKES"];
+    let head = ["SIGMA", "WAY", "GRADIENT", "CHIPS", "TEST %", "WORST", "BEST", "HIDDEN SPIKES"];
     let mut text = format!("software, no chip: {:.2} %\n\n", 100.0 * report.software_accuracy);
-    text.push_str(&table::table(head, &rows, &[0, 2, 3, 4, 5, 6]));
+    text.push_str(&table::table(head, &rows, &[0, 3, 4, 5, 6, 7]));
     text.push_str(&format!("\nreport  {}\n", folder.file(file::REPORT).display()));
     text.push_str(&format!("table   {}\n", folder.file(CSV).display()));
     text
@@ -338,16 +357,16 @@ fn page(
     let percent = |a: f64| format!("{:.2} %", 100.0 * a);
     page.figures.push(KeyFigure::new("software", percent(software_accuracy), "no chip"));
     if let Some(worst) = study.sigmas.iter().copied().max_by(f64::total_cmp) {
-        for way in &study.ways {
-            if let Some(s) = spread(cells, worst, *way) {
+        for row in study.rows() {
+            if let Some(s) = spread(cells, worst, row) {
                 let note = format!("mean at sigma {worst}, worst chip {}", percent(s.min));
-                page.figures.push(KeyFigure::new(way.label(), percent(s.mean), note));
+                page.figures.push(KeyFigure::new(&name(study, row), percent(s.mean), note));
             }
         }
     }
     page.config = toml::to_string(experiment).ok();
-    let line = |way: &Way| RobustnessLine {
-        name: way.label().to_owned(),
+    let line = |row: (Way, Backward)| RobustnessLine {
+        name: name(study, row),
         points: study
             .sigmas
             .iter()
@@ -355,7 +374,7 @@ fn page(
                 sigma: *sigma,
                 accuracies: cells
                     .iter()
-                    .filter(|c| c.sigma == *sigma && c.way == *way)
+                    .filter(|c| c.sigma == *sigma && (c.way, c.backward) == row)
                     .map(|c| c.test_accuracy)
                     .collect(),
             })
@@ -363,7 +382,15 @@ fn page(
     };
     page.robustness = Some(Robustness {
         x_label: "mismatch \u{3c3}".into(),
-        lines: study.ways.iter().map(line).collect(),
+        lines: study.rows().into_iter().map(line).collect(),
     });
     page
+}
+
+/// A row in words; the gradient is named where there are several.
+fn name(study: &Study, (way, backward): (Way, Backward)) -> String {
+    match way.learns() && study.backward.len() > 1 {
+        true => format!("{}, {} gradient", way.label(), backward.label()),
+        false => way.label().to_owned(),
+    }
 }

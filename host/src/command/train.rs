@@ -1,18 +1,20 @@
 //! `spikeloop train`: learn a task, in software or with a chip in the loop.
 
 use super::{CommandError, Context, output};
+use crate::cache;
+use crate::calibration_choice::{Choice, Chosen, Device};
 use crate::config;
 use crate::data::{self, Dataset};
 use crate::exit_code::ExitCode;
 use crate::expect::{Expectation, Verdict};
-use crate::experiment::Experiment;
+use crate::experiment::{Backward, Experiment};
 use crate::log::Bar;
 use crate::run::{Ending, Outcome, Run, Watch};
 use crate::run_folder::{RunFolder, file, timestamp};
 use crate::run_report;
 use crate::summary::{EpochMetrics, Phase, Summary, Transfer};
 use crate::trainer::Tally;
-use spikeloop_hal::{Chip, Selector};
+use spikeloop_hal::Selector;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -26,6 +28,12 @@ pub struct Args {
     #[arg(long, value_name = "SELECTOR", env = "SPIKELOOP_CHIP", hide_env_values = true)]
     #[arg(conflicts_with = "software")]
     pub chip: Option<Selector>,
+    /// Calibration of the chip: a file, `none`, or the newest of the chip in the cache [default: the newest]
+    #[arg(long, value_name = "FILE|none")]
+    pub calibration: Option<Choice>,
+    /// Model that the gradient goes back through, instead of the experiment's
+    #[arg(long, value_name = "MODEL")]
+    pub backward: Option<Backward>,
     /// Learn without a chip: the model runs the forward passes
     #[arg(long)]
     pub software: bool,
@@ -58,7 +66,7 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
     super::use_threads(args.threads)?;
     let data = data::load(&experiment.task, args.data.as_deref()).map_err(anyhow::Error::from)?;
     let folder = folder(args, &experiment)?;
-    let chip = open_chip(&experiment, args.threads)?;
+    let chip = open_chip(&experiment, args.threads, &choice(args, &folder))?;
     let mut run = match args.resume {
         true => Run::resume(&experiment, &data, chip, folder),
         false => Run::start(&experiment, &data, chip, folder),
@@ -103,6 +111,16 @@ fn conclude(
     Ok(ExitCode::Ok)
 }
 
+/// The calibration that is wanted. A run that goes on keeps the one it began with.
+fn choice(args: &Args, folder: &RunFolder) -> Choice {
+    match &args.calibration {
+        Some(choice) => choice.clone(),
+        None if !args.resume => Choice::Latest,
+        None if folder.has(file::CALIBRATION) => Choice::File(folder.file(file::CALIBRATION)),
+        None => Choice::None,
+    }
+}
+
 /// The experiment that the arguments describe.
 fn experiment(args: &Args) -> Result<Experiment, CommandError> {
     let usage = |e: config::ConfigError| CommandError::Usage(e.to_string());
@@ -118,6 +136,9 @@ fn experiment(args: &Args) -> Result<Experiment, CommandError> {
     };
     if let Some(chip) = &args.chip {
         experiment.chip.selector = Some(chip.to_string());
+    }
+    if let Some(backward) = args.backward {
+        experiment.chip.backward = backward;
     }
     if args.software {
         experiment.chip.selector = None;
@@ -160,23 +181,37 @@ fn folder(args: &Args, experiment: &Experiment) -> Result<RunFolder, CommandErro
     Ok(folder.map_err(anyhow::Error::from)?)
 }
 
-/// A chip and the selector it was opened by.
-pub type NamedChip = (String, Box<dyn Chip>);
-
-/// Opens the experiment's chip, if it has one.
+/// Opens the experiment's chip, if it has one, and finds its calibration.
 ///
 /// # Errors
-/// A selector that cannot be read, a chip that cannot be opened.
+/// A selector that cannot be read, a chip that cannot be opened, a calibration that is not its own.
 pub fn open_chip(
     experiment: &Experiment,
     threads: Option<usize>,
-) -> Result<Option<NamedChip>, CommandError> {
+    choice: &Choice,
+) -> Result<Option<Device>, CommandError> {
     let Some(text) = &experiment.chip.selector else { return Ok(None) };
     let selector: Selector =
         text.parse().map_err(|e| CommandError::Usage(format!("chip.selector: {e}")))?;
     let chip = super::open_with(&selector, threads)?;
     tracing::info!("chip {} at {selector}", chip.capabilities().identity);
-    Ok(Some((selector.to_string(), chip)))
+    let calibration =
+        choice.find(chip.capabilities(), &cache::calibrations()).map_err(anyhow::Error::from)?;
+    if *choice != Choice::None {
+        tell(experiment, calibration.as_ref());
+    }
+    Ok(Some(Device { selector: selector.to_string(), chip, calibration }))
+}
+
+/// Says which calibration is used.
+fn tell(experiment: &Experiment, calibration: Option<&Chosen>) {
+    match calibration {
+        Some(chosen) => {
+            let summary = chosen.summary(experiment.chip.codes, crate::run::now());
+            tracing::info!("calibration of {}", summary.line());
+        }
+        None => tracing::info!("no calibration: one code for all neurons"),
+    }
 }
 
 /// Holds every expectation against the summary.
@@ -221,6 +256,9 @@ pub fn render(summary: &Summary, folder: Option<&RunFolder>) -> String {
             format!("{} of {} samples", percent(summary.test_accuracy), summary.test_samples),
         ),
     ];
+    if let Some(calibration) = &summary.calibration {
+        rows.insert(2, ("calibration", calibration.line()));
+    }
     if let Some(transfer) = &summary.transfer {
         rows.push((
             "before the loop",
