@@ -193,7 +193,9 @@ impl ExitCode {
     pub fn of_checkpoint(error: &CheckpointError) -> Self {
         match error {
             CheckpointError::Folder(error) => Self::of_folder(error),
-            CheckpointError::OtherChip { .. } | CheckpointError::OtherCalibration { .. } => Self::DeviceRefused,
+            CheckpointError::OtherChip { .. } | CheckpointError::OtherCalibration { .. } => {
+                Self::DeviceRefused
+            }
             CheckpointError::Model { .. } | CheckpointError::Header { .. } => Self::Files,
         }
     }
