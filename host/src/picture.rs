@@ -5,22 +5,28 @@
 //! Okabe & Ito, which stays distinct under the common colour-vision deficiencies, and series differ
 //! in dash or marker as well.
 
+mod array;
 mod axes;
 mod bar;
+mod before_after;
 mod confusion;
 mod heat;
 mod histogram;
 mod line;
+mod plot;
 mod raster;
 mod trace;
 
 use std::fmt::Write as _;
 
+pub use array::Array;
 pub use bar::{Part, SplitBar};
+pub use before_after::BeforeAfter;
 pub use confusion::ConfusionMatrix;
 pub use heat::{HeatMap, Palette};
 pub use histogram::{HistogramChart, HistogramSeries};
 pub use line::{LineChart, Series, Spread};
+pub use plot::{Layer, Mark, Plot};
 pub use raster::{Raster, RasterPanel};
 pub use trace::{Trace, TraceChart};
 

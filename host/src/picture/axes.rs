@@ -60,6 +60,25 @@ pub(super) fn ticks((low, high): (f64, f64), count: usize) -> (Vec<f64>, usize) 
     ((first..=last.min(first + 50)).map(|i| i as f64 * step).collect(), decimals)
 }
 
+/// Ticks of a logarithmic axis whose range is given as logarithms: place and text. Powers of ten, and 2 and 5 times them
+/// where there is room.
+pub(super) fn decades((low, high): (f64, f64)) -> Vec<(f64, String)> {
+    let steps: &[f64] = if high - low > 3.5 { &[1.0] } else { &[1.0, 2.0, 5.0] };
+    let mut out = Vec::new();
+    for power in low.floor() as i32..=high.ceil() as i32 {
+        for step in steps {
+            let place = step.log10() + f64::from(power);
+            if place >= low - 1e-9 && place <= high + 1e-9 && out.len() < 50 {
+                out.push((
+                    place,
+                    format!("{:.*}", (-power).max(0) as usize, step * 10_f64.powi(power)),
+                ));
+            }
+        }
+    }
+    out
+}
+
 /// A tick's text, with a true minus sign.
 pub(super) fn tick_text(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
@@ -99,25 +118,35 @@ impl Frame {
     pub(super) fn draw_y(&self, canvas: &mut Canvas, label: &str) {
         let count = ((self.bottom - self.top) / 34.0).clamp(1.0, 8.0) as usize;
         let (values, decimals) = ticks(self.y_range, count);
-        for value in values {
-            let y = self.y.at(value);
+        let texts = values.into_iter().map(|v| (v, tick_text(v, decimals)));
+        self.draw_y_at(canvas, label, &texts.collect::<Vec<_>>());
+    }
+
+    /// Horizontal rules at given values with given texts.
+    pub(super) fn draw_y_at(&self, canvas: &mut Canvas, label: &str, ticks: &[(f64, String)]) {
+        for (value, text) in ticks {
+            let y = self.y.at(*value);
             canvas.line((self.left, y), (self.right, y), "grid");
-            let text = tick_text(value, decimals);
-            canvas.text((self.left - 7.0, y + 4.0), Anchor::End, "tick", &text);
+            canvas.text((self.left - 7.0, y + 4.0), Anchor::End, "tick", text);
         }
         canvas.text_up((self.left - 46.0, (self.top + self.bottom) / 2.0), label);
     }
 
     /// The bottom line with ticks and values.
     pub(super) fn draw_x(&self, canvas: &mut Canvas, label: &str) {
-        canvas.line((self.left, self.bottom), (self.right, self.bottom), "axis");
         let count = ((self.right - self.left) / 55.0).clamp(2.0, 10.0) as usize;
         let (values, decimals) = ticks(self.x_range, count);
-        for value in values {
-            let x = self.x.at(value);
+        let texts = values.into_iter().map(|v| (v, tick_text(v, decimals)));
+        self.draw_x_at(canvas, label, &texts.collect::<Vec<_>>());
+    }
+
+    /// The bottom line with given ticks and texts.
+    pub(super) fn draw_x_at(&self, canvas: &mut Canvas, label: &str, ticks: &[(f64, String)]) {
+        canvas.line((self.left, self.bottom), (self.right, self.bottom), "axis");
+        for (value, text) in ticks {
+            let x = self.x.at(*value);
             canvas.line((x, self.bottom), (x, self.bottom + 4.0), "axis");
-            let text = tick_text(value, decimals);
-            canvas.text((x, self.bottom + 17.0), Anchor::Middle, "tick", &text);
+            canvas.text((x, self.bottom + 17.0), Anchor::Middle, "tick", text);
         }
         let middle = (self.left + self.right) / 2.0;
         canvas.text((middle, self.bottom + 35.0), Anchor::Middle, "name", label);
@@ -137,6 +166,13 @@ mod tests {
         assert_eq!(texts, ["0.94", "0.96", "0.98"]);
         assert_eq!(tick_text(-0.0001, 2), "0.00");
         assert_eq!(tick_text(-1.5, 1), "−1.5");
+    }
+
+    #[test]
+    fn decades_have_plain_texts() {
+        let texts = |range| decades(range).into_iter().map(|t| t.1).collect::<Vec<_>>();
+        assert_eq!(texts((-1.0, 1.0)), ["0.1", "0.2", "0.5", "1", "2", "5", "10"]);
+        assert_eq!(texts((0.0, 4.0)), ["1", "10", "100", "1000", "10000"]);
     }
 
     #[test]

@@ -58,7 +58,8 @@ impl HeatMap {
         let height = ((RIGHT - LEFT) * aspect).clamp(84.0, 300.0);
         let (top, bottom) = (12.0, 12.0 + height);
         let limits = self.limits();
-        self.place(&mut canvas, (LEFT, top), (RIGHT - LEFT, height), columns, rows, limits);
+        let area = ((LEFT, top), (RIGHT - LEFT, height));
+        place(&mut canvas, area, (columns, rows), (self.palette, limits), &self.values);
         let spans = ((0.0, columns as f64), (rows as f64, 0.0));
         let frame = Frame::new((LEFT, top), (RIGHT, bottom), spans.0, spans.1);
         if self.block > 0 {
@@ -88,51 +89,61 @@ impl HeatMap {
         }
     }
 
-    fn place(
-        &self,
-        canvas: &mut Canvas,
-        at: (f64, f64),
-        size: (f64, f64),
-        columns: usize,
-        rows: usize,
-        (low, high): (f64, f64),
-    ) {
-        let level = |v: f64| ((v - low) / (high - low) * (LEVELS - 1) as f64).round() as u8;
-        let mut cells: Vec<u8> = (self.values.iter())
-            .map(|v| if v.is_finite() { level(*v) } else { LEVELS as u8 })
-            .collect();
-        cells.resize(columns * rows, LEVELS as u8);
-        self.image(canvas, at, size, (columns, rows), &cells);
-    }
-
-    fn image(
-        &self,
-        canvas: &mut Canvas,
-        at: (f64, f64),
-        size: (f64, f64),
-        (columns, rows): (usize, usize),
-        cells: &[u8],
-    ) {
-        let [x, y, w, h] = [at.0, at.1, size.0, size.1].map(number);
-        let data = base64(&png(columns, rows, &self.palette.table(), cells));
-        canvas.raw(&format!(
-            "<image x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" preserveAspectRatio=\"none\" \
-             style=\"image-rendering:pixelated\" href=\"data:image/png;base64,{data}\"/>"
-        ));
-    }
-
     fn colour_bar(&self, canvas: &mut Canvas, top: f64, bottom: f64, limits: (f64, f64)) {
-        let x = RIGHT + 16.0;
-        let cells: Vec<u8> = (0..LEVELS as u8).rev().collect();
-        self.image(canvas, (x, top), (12.0, bottom - top), (1, LEVELS), &cells);
-        let frame = Frame::new((x, top), (x + 12.0, bottom), (0.0, 1.0), limits);
-        let (values, decimals) = ticks(limits, if bottom - top > 100.0 { 5 } else { 3 });
-        for value in values {
-            let at = (x + 16.0, frame.y.at(value) + 4.0);
-            canvas.text(at, Anchor::Start, "tick", &tick_text(value, decimals));
-        }
+        bar(canvas, (RIGHT + 16.0, top, bottom), self.palette, limits);
         let at = (WIDTH - 2.0, bottom + 35.0);
         canvas.text(at, Anchor::End, "tick", &self.value_label);
+    }
+}
+
+/// Corner and size of an area in pixels.
+type Area = ((f64, f64), (f64, f64));
+
+/// Draws values, row by row from the top, as an image of `(columns, rows)`; colours end at the limits.
+pub(super) fn place(
+    canvas: &mut Canvas,
+    area: Area,
+    (columns, rows): (usize, usize),
+    (palette, (low, high)): (Palette, (f64, f64)),
+    values: &[f64],
+) {
+    let level = |v: f64| ((v - low) / (high - low) * (LEVELS - 1) as f64).round() as u8;
+    let mut cells: Vec<u8> = (values.iter())
+        .map(|v| if v.is_finite() { level(v.clamp(low, high)) } else { LEVELS as u8 })
+        .collect();
+    cells.resize(columns * rows, LEVELS as u8);
+    image(canvas, area, palette, (columns, rows), &cells);
+}
+
+fn image(
+    canvas: &mut Canvas,
+    (at, size): Area,
+    palette: Palette,
+    (columns, rows): (usize, usize),
+    cells: &[u8],
+) {
+    let [x, y, w, h] = [at.0, at.1, size.0, size.1].map(number);
+    let data = base64(&png(columns, rows, &palette.table(), cells));
+    canvas.raw(&format!(
+        "<image x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" preserveAspectRatio=\"none\" \
+         style=\"image-rendering:pixelated\" href=\"data:image/png;base64,{data}\"/>"
+    ));
+}
+
+/// Draws the bar that tells values from colours, from `(x, top)` to `bottom`.
+pub(super) fn bar(
+    canvas: &mut Canvas,
+    (x, top, bottom): (f64, f64, f64),
+    palette: Palette,
+    limits: (f64, f64),
+) {
+    let cells: Vec<u8> = (0..LEVELS as u8).rev().collect();
+    image(canvas, ((x, top), (12.0, bottom - top)), palette, (1, LEVELS), &cells);
+    let frame = Frame::new((x, top), (x + 12.0, bottom), (0.0, 1.0), limits);
+    let (values, decimals) = ticks(limits, if bottom - top > 100.0 { 5 } else { 3 });
+    for value in values {
+        let at = (x + 16.0, frame.y.at(value) + 4.0);
+        canvas.text(at, Anchor::Start, "tick", &tick_text(value, decimals));
     }
 }
 
