@@ -24,7 +24,7 @@ use crate::measure::threshold::Threshold;
 use crate::measure::weights::Weights;
 use crate::measure::{Converter, Effort};
 use crate::result::{Calibration, Failure, ParameterResult, Provenance, RawData};
-use crate::search::{Goal, Search};
+use crate::search::{Algorithm, Goal, Search};
 use crate::targets::{Options, Target, TargetFile};
 use serde::{Deserialize, Serialize};
 use spikeloop_hal::{Capabilities, ChipConfig, Parameter, Unit};
@@ -85,6 +85,11 @@ impl Stage {
     }
 }
 
+/// Share of the neurons whose gain may be out of reach before the common target is lowered.
+const OUT_OF_REACH: f64 = 0.002;
+/// The common gain is not lowered below this share of what was wanted: weights would run out of codes.
+const LOWEST_GAIN: f64 = 0.6;
+
 type PerNeuron = Vec<Estimate>;
 type Measured = BTreeMap<Parameter, PerNeuron>;
 
@@ -107,6 +112,8 @@ pub struct Progress {
     latest: Measured,
     round_trips: BTreeMap<Parameter, u64>,
     weights: Option<Weights>,
+    /// Target of both gains, if not every neuron reaches the one wanted.
+    gain_target: Option<f64>,
     firing: Vec<bool>,
     cost: Cost,
     /// Calibrations started on this progress: each draws its own noise.
@@ -121,6 +128,8 @@ pub struct Plan<'a> {
     config: ChipConfig,
     progress: Progress,
     goals: Vec<Goal>,
+    /// Whether the target of the gains may be moved: nobody named it.
+    gain_is_free: bool,
     cost_before: Cost,
     raw: RawData,
     responses: Option<Responses>,
@@ -170,6 +179,7 @@ impl<'a> Plan<'a> {
                 latest: Measured::new(),
                 round_trips: BTreeMap::new(),
                 weights: None,
+                gain_target: None,
                 firing: vec![false; usize::from(caps.neurons)],
                 cost: Cost::default(),
                 series: 0,
@@ -179,6 +189,7 @@ impl<'a> Plan<'a> {
             effort: Effort { repeats: options.repeats },
             cost_before: bench.cost(),
             goals: Vec::new(),
+            gain_is_free: !targets.targets.keys().any(|name| name.starts_with("gain")),
             raw: RawData::default(),
             responses: None,
             bench,
@@ -198,7 +209,10 @@ impl<'a> Plan<'a> {
                 let spec = *self.caps.parameter(t.parameter)?;
                 let scale = if spec.unit == Unit::Lsb { theta } else { t.value.abs() };
                 let tolerance = self.progress.options.tolerance * scale;
-                let target = t.value.clamp(t.feasible.0, t.feasible.1);
+                let mut target = t.value.clamp(t.feasible.0, t.feasible.1);
+                if matches!(t.parameter, Parameter::GainExc | Parameter::GainInh) {
+                    target = self.progress.gain_target.unwrap_or(target);
+                }
                 Some(Goal { spec, target, tolerance })
             })
             .collect()
@@ -279,7 +293,10 @@ impl<'a> Plan<'a> {
                 )?;
                 Ok(())
             }
-            Stage::Gain => self.search(&[P::GainExc, P::GainInh], Self::gain),
+            Stage::Gain => {
+                self.lower_gain()?;
+                self.search(&[P::GainExc, P::GainInh], Self::gain)
+            }
             Stage::Leak => self.search(&[P::LeakPotential], Self::rest),
             Stage::Threshold => self.search(&[P::Threshold], Self::threshold),
             Stage::Verification => Ok(()),
@@ -429,6 +446,46 @@ impl<'a> Plan<'a> {
         self.design(parameter).iter().map(|d| Estimate::good(*d, 0.05 * d)).collect()
     }
 
+    /// A gain that all neurons have in common is free: weights are scaled by it. If some neurons cannot reach the
+    /// one of the design, both signs aim at what nearly all of them reach.
+    fn lower_gain(&mut self) -> Result<(), Error> {
+        if !self.gain_is_free || self.progress.options.algorithm != Algorithm::Model {
+            return Ok(());
+        }
+        let measured = self.gain()?;
+        let mut lowest = f64::INFINITY;
+        let mut wanted = f64::INFINITY;
+        for (parameter, values) in &measured {
+            *self.progress.round_trips.entry(*parameter).or_default() += 1;
+            let Some(goal) = self.goals.iter().find(|g| g.spec.parameter == *parameter) else {
+                continue;
+            };
+            wanted = wanted.min(goal.target);
+            let spec = goal.spec;
+            let most = f64::from(spec.value(spec.code_min).max(spec.value(spec.code_max)));
+            let design = self.design(*parameter);
+            let mut reach: Vec<f64> = values
+                .iter()
+                .zip(&design)
+                .filter(|(e, _)| e.is_good())
+                .map(|(e, design)| e.value * most / design)
+                .collect();
+            reach.sort_by(f64::total_cmp);
+            let at = (reach.len() as f64 * OUT_OF_REACH) as usize;
+            lowest = lowest.min(reach.get(at).copied().unwrap_or(f64::INFINITY));
+        }
+        for (parameter, values) in measured {
+            self.progress.before.entry(parameter).or_insert(values);
+        }
+        // A margin for the end of the range, where codes cannot correct upwards any more.
+        let target = 0.98 * lowest;
+        if target < wanted {
+            self.progress.gain_target = Some(target.max(LOWEST_GAIN * wanted));
+            self.goals = self.make_goals();
+        }
+        Ok(())
+    }
+
     fn gain(&mut self) -> Result<Measured, Error> {
         let converter = &self.progress.converter;
         let responses =
@@ -572,6 +629,12 @@ impl<'a> Plan<'a> {
         if self.caps.adc.is_some() && !self.progress.converter.referenced {
             unavailable.push("converter: no reference potential, so potentials contain the offset of their channel".into());
         }
+        let mut notes = Vec::new();
+        if let Some(gain) = self.progress.gain_target {
+            notes.push(format!(
+                "gain: not every neuron reaches the design's, so all aim at {gain:.4} LSB/us/code; weights are scaled accordingly"
+            ));
+        }
         let failures = self.failures(&parameters);
         let calibration = Calibration {
             format: Calibration::FORMAT,
@@ -591,6 +654,7 @@ impl<'a> Plan<'a> {
             rates,
             failures,
             unavailable,
+            notes,
             cost: self.progress.cost,
         };
         (calibration, self.raw)
@@ -619,11 +683,14 @@ impl<'a> Plan<'a> {
         ParameterResult {
             parameter,
             unit: goal.spec.unit,
-            target: target.copied().unwrap_or(Target {
+            target: Target {
                 parameter,
-                value: goal.target,
-                feasible: (goal.target, goal.target),
-            }),
+                value: match self.progress.gain_target {
+                    Some(_) if goal.spec.unit == Unit::LsbPerMicrosecondPerCode => goal.target,
+                    _ => target.map_or(goal.target, |t| t.value),
+                },
+                feasible: target.map_or((goal.target, goal.target), |t| t.feasible),
+            },
             codes,
             before: before.clone(),
             after: after.clone(),

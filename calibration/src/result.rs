@@ -150,6 +150,9 @@ pub struct Calibration {
     /// Parameters that could not be calibrated, and why.
     #[serde(default)]
     pub unavailable: Vec<String>,
+    /// What was decided on the way, in sentences.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// What it cost.
     pub cost: Cost,
 }

@@ -63,9 +63,12 @@ impl Rates {
         let rate = (theta / (middle * gain * tau_syn * tau_mem)).max(2.0 / tau_mem);
         let length_us = LENGTH * tau_mem;
         let duration = caps.ticks(length_us);
+        let refractory = mean_design(&caps, &base, Parameter::Refractory).unwrap_or(0.0);
         let mut setups = Vec::new();
         let mut strength = Vec::new();
-        for share in strengths() {
+        // Strength of each setup.
+        let mut of_setup = Vec::new();
+        for (s, share) in strengths().into_iter().enumerate() {
             let wanted = share * theta / (rate * gain * tau_syn * tau_mem);
             let code = wanted.round().clamp(1.0, f64::from(caps.weight_max));
             // The rest is made up by the rate, so that the strengths are as wanted.
@@ -74,19 +77,23 @@ impl Rates {
             let mut config = base.clone();
             (0..inputs).for_each(|row| config.row_mut(row).fill(code as i8));
             let at = |k: usize| (f64::from(duration) * (k as f64 + 0.5) / count as f64) as u32;
-            let events =
+            let events: Vec<SpikeEvent> =
                 (0..count).map(|k| SpikeEvent::new(at(k), (k * 27 % inputs) as u16)).collect();
             strength.push(code * gain * tau_syn * tau_mem * count as f64 / length_us / theta);
-            setups.push(Setup {
-                config: config.into(),
-                events,
-                duration,
-                repeats: effort.of(REPEATS),
-            });
+            let spikes = length_us / most_often(share, tau_mem, refractory);
+            let room = f64::from(caps.buffers.spikes_per_trial.max(1));
+            let waves = ((neurons as f64 * spikes / room).ceil() as usize).clamp(1, neurons.max(1));
+            for wave in 0..waves {
+                let mut config = config.clone();
+                (0..neurons).for_each(|n| config.enabled[n] = n % waves == wave);
+                let (config, events, repeats) = (config.into(), events.clone(), effort.of(REPEATS));
+                setups.push(Setup { config, events, duration, repeats });
+                of_setup.push(s);
+            }
         }
         let recorded = bench.round(&setups)?;
         let mut khz = vec![vec![0.0_f32; strength.len()]; neurons];
-        for (s, run) in recorded.iter().enumerate() {
+        for (s, run) in of_setup.into_iter().zip(&recorded) {
             let per_spike = 1000.0 / (length_us * run.trials as f64);
             for spike in &run.spikes {
                 khz[usize::from(spike.id)][s] += per_spike as f32;
@@ -96,6 +103,14 @@ impl Rates {
         let rheobase = khz.iter().map(|rates| onset(&strength, rates, one_spike)).collect();
         Ok(Self { strength, khz, rheobase })
     }
+}
+
+/// Shortest time in µs between spikes that is to be expected of a neuron: that of one whose threshold lies a third below
+/// the design's, `refractory + τ_m ln(s / (s − 1))`. The neurons take turns, so that the chip can hold the spikes of all
+/// that fire at once.
+fn most_often(strength: f64, tau_mem: f64, refractory: f64) -> f64 {
+    let s = 1.5 * strength;
+    if s <= 1.0 { f64::INFINITY } else { refractory + tau_mem * (s / (s - 1.0)).ln() }
 }
 
 /// Strength at which the rate rises over one spike a trial, between two of the strengths.

@@ -54,6 +54,8 @@ struct Kick {
     waves: usize,
     at_us: Vec<f64>,
     events: Vec<SpikeEvent>,
+    /// Refractory time in the experiment, µs by design.
+    clamp_us: f64,
     /// Change of the refractory time by the longer clamp, µs by design.
     longer_us: Vec<f64>,
 }
@@ -74,7 +76,7 @@ impl Relaxation {
         let mut config = base.clone();
         let kick = Kick::prepare(&caps, &mut config);
         let last = kick.at_us.iter().fold(0.0_f64, |m, t| m.max(*t));
-        let length = last + f64::from(CLAMP_US) + 7.0 * tau;
+        let length = last + kick.clamp_us + 7.0 * tau;
         let Some(sampling) = Sampling::new(&caps, (tau / 6.0).max(0.1), length) else {
             return Ok(None);
         };
@@ -97,9 +99,6 @@ impl Kick {
         config.enabled.fill(true);
         config.spiking.fill(true);
         config.weights.fill(0);
-        let before = codes_as_values(caps, config, Parameter::Refractory);
-        set_all(caps, config, Parameter::Refractory, CLAMP_US);
-        let after = codes_as_values(caps, config, Parameter::Refractory);
         shift(caps, config, Parameter::LeakPotential, RAISE_LSB);
         shift(caps, config, Parameter::Threshold, THRESHOLD_LSB);
         for tau in [Parameter::TauSynExc, Parameter::TauSynInh] {
@@ -112,6 +111,12 @@ impl Kick {
             }
         }
         let tau_syn = mean_design(caps, config, Parameter::TauSynExc).unwrap_or(1.0);
+        let before = codes_as_values(caps, config, Parameter::Refractory);
+        // Synapses that cannot be made fast need more time to fall silent.
+        let clamp_us = CLAMP_US.max(6.0 * tau_syn as f32);
+        let clamp_us = set_all(caps, config, Parameter::Refractory, clamp_us).unwrap_or(0.0);
+        let clamp_us = f64::from(clamp_us);
+        let after = codes_as_values(caps, config, Parameter::Refractory);
         let gain = mean_design(caps, config, Parameter::GainExc).unwrap_or(1.0);
         let waves = waves(neurons).min(inputs);
         let rows = inputs / waves;
@@ -136,7 +141,7 @@ impl Kick {
         }
         events.sort_by_key(|e| e.tick);
         let longer_us = before.iter().zip(&after).map(|(b, a)| a - b).collect();
-        Self { waves, at_us, events, longer_us }
+        Self { waves, at_us, events, clamp_us, longer_us }
     }
 
     fn evaluate(
@@ -204,7 +209,7 @@ impl Kick {
         let released = points
             .iter()
             .find(|p| (p.1 - held) / (rest - held) > 0.15)
-            .map_or(spike + f64::from(CLAMP_US), |p| p.0 - 0.16 * tau);
+            .map_or(spike + self.clamp_us, |p| p.0 - 0.16 * tau);
         let Some(fit) = fit::fit(&points, [rest, held - rest, tau, released], relaxing) else {
             return missing(Flag::NoFit);
         };

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use spikeloop_hal::{Capabilities, ChipConfig, Parameter, SpikeEvent};
 
 /// Trials without comparators.
-const TEMPLATE_REPEATS: usize = 48;
+const TEMPLATE_REPEATS: usize = 64;
 /// Trials with them, in each wave.
 const SPIKING_REPEATS: usize = 64;
 /// Length of the ramp in membrane time constants.
@@ -172,20 +172,23 @@ fn crossing(
     if traces.railed_share(n, from, to) > 0.0 {
         return none(Flag::Saturated);
     }
+    // In half spans, so that the powers stay comparable. Of fourth order: the gains of the rows differ, and their
+    // scatter bends the ramp within a time constant.
     let points: Vec<(f64, f64)> =
-        traces.points(n, from, to).iter().map(|(t, v)| (t - middle, *v)).collect();
-    let parabola = |t: f64, _: &[f64; 3]| (0.0, [1.0, t, t * t]);
-    let at = |x: &[f64; 3], t: f64| x[0] + x[1] * t + x[2] * t * t;
-    let Some(fit) = fit::fit(&points, [0.0; 3], |t, x| (at(x, t), parabola(t, x).1)) else {
+        traces.points(n, from, to).iter().map(|(t, v)| ((t - middle) / half, *v)).collect();
+    let powers = |t: f64| [1.0, t, t * t, t.powi(3), t.powi(4)];
+    let curve = |t: f64, x: &[f64; 5]| powers(t).iter().zip(x).map(|(p, c)| p * c).sum::<f64>();
+    let Some(fit) = fit::fit(&points, [0.0; 5], |t, x| (curve(t, x), powers(t))) else {
         return none(Flag::NoFit);
     };
+    let at = |t: f64| curve((t - middle) / half, &fit.x);
     // A sample that is labelled t was taken at t + skew.
-    let values: Vec<f64> = first.iter().map(|t| at(&fit.x, t - middle - skew.value)).collect();
+    let values: Vec<f64> = first.iter().map(|t| at(t - skew.value)).collect();
     let Some((mean, error)) = fit::mean(&values) else { return none(Flag::NoFit) };
     // Few points: the noise of a sample is known better than from their scatter, unless the curve does not fit.
     let excess = fit.scatter / traces.error(n).max(1e-9);
     let smoothing = if excess > 1.6 { fit.sigma(0) } else { fit.sigma(0) / excess.max(1e-9) };
-    let by_skew = fit.x[1] * skew.sigma;
+    let by_skew = fit.x[1] / half * skew.sigma;
     let total = error.hypot(smoothing).hypot(by_skew).hypot(converter.error_at(n, mean));
     let noise = error * (values.len() as f64).sqrt();
     (Estimate::good(mean, total), noise, middle)

@@ -109,6 +109,8 @@ pub struct Summary {
     pub failures: Vec<FailureRow>,
     /// What could not be calibrated, and why.
     pub unavailable: Vec<String>,
+    /// What was decided on the way.
+    pub notes: Vec<String>,
     /// What it cost.
     pub cost: Cost,
 }
@@ -136,6 +138,7 @@ impl Summary {
             parameters: calibration.parameters.iter().map(ParameterRow::new).collect(),
             failures: failures.collect(),
             unavailable: calibration.unavailable.clone(),
+            notes: calibration.notes.clone(),
             cost: calibration.cost,
         }
     }
@@ -151,6 +154,37 @@ pub fn out_of_range(target: &Target, unit: &str) -> String {
     format!(
         "target {name} = {value} {unit} is out of the chip's range {low} to {high} {unit}: {nearest} {unit} is taken instead"
     )
+}
+
+/// What is unavailable, with the same reason said once: `a, b: reason`.
+#[must_use]
+pub fn by_reason(unavailable: &[String]) -> Vec<String> {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for text in unavailable {
+        let (what, why) = text.split_once(": ").unwrap_or((text, ""));
+        match groups.iter_mut().find(|g| g.0 == why) {
+            Some(group) => group.1.push(what),
+            None => groups.push((why, vec![what])),
+        }
+    }
+    let joined = |(why, what): (&str, Vec<&str>)| match why {
+        "" => what.join(", "),
+        why => format!("{}: {why}", what.join(", ")),
+    };
+    groups.into_iter().map(joined).collect()
+}
+
+/// Two significant digits: for errors and spreads.
+#[must_use]
+pub fn rough(value: f64) -> String {
+    if !value.is_finite() {
+        return "-".to_owned();
+    }
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let decimals = (1 - value.abs().log10().floor() as i32).clamp(0, 7) as usize;
+    format!("{value:.decimals$}")
 }
 
 /// Four significant digits, without trailing zeros.
@@ -177,6 +211,8 @@ pub fn with_spread(mean: f64, sigma: f64) -> String {
         return format!("{} ± 0", short(mean));
     }
     let decimals = (1 - sigma.log10().floor() as i32).clamp(0, 7) as usize;
+    // No minus sign before nothing.
+    let mean = if mean.abs() < 0.5 * 10_f64.powi(-(decimals as i32)) { 0.0 } else { mean };
     format!("{mean:.decimals$} ± {sigma:.decimals$}")
 }
 
@@ -192,9 +228,18 @@ mod tests {
         assert_eq!(with_spread(152.3, 14.2), "152 ± 14");
         assert_eq!(with_spread(2.0, 0.0), "2 ± 0");
         assert_eq!(with_spread(f64::NAN, 1.0), "-");
+        assert_eq!(with_spread(-0.004, 9.9), "0.0 ± 9.9");
+        assert_eq!((rough(0.136_93), rough(12.36), rough(0.0)).0, "0.14");
+        assert_eq!(rough(12.36), "12");
         assert_eq!((short(6.0), short(0.012_345), short(40_000.0)).0, "6");
         assert_eq!(short(0.012_345), "0.01235");
         assert_eq!(short(40_000.0), "40000");
+    }
+
+    #[test]
+    fn a_reason_is_said_once() {
+        let list = ["a: no converter", "b: other", "c: no converter", "alone"].map(str::to_owned);
+        assert_eq!(by_reason(&list), ["a, c: no converter", "b: other", "alone"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::table::{pairs, table};
 use super::{ChipArgs, CommandError, Context, calibrate, output};
 use crate::cache;
-use crate::calibrate::{Change, Diff, ParameterRow, Summary, short, with_spread};
+use crate::calibrate::{Change, Diff, ParameterRow, Summary, by_reason, rough, short, with_spread};
 use crate::calibration_report;
 use crate::exit_code::ExitCode;
 use anyhow::anyhow;
@@ -168,7 +168,9 @@ pub(super) fn render(summary: &Summary, wall_s: Option<f64>) -> String {
     let names = std::iter::once("failed").chain(std::iter::repeat(""));
     facts.extend(names.zip(failures));
     let names = std::iter::once("unavailable").chain(std::iter::repeat(""));
-    facts.extend(names.zip(summary.unavailable.iter().cloned()));
+    facts.extend(names.zip(by_reason(&summary.unavailable)));
+    let names = std::iter::once("note").chain(std::iter::repeat(""));
+    facts.extend(names.zip(summary.notes.iter().cloned()));
     facts.push(("cost", cost(summary, wall_s)));
     let at = summary.temperature_c.map_or(String::new(), |t| format!(" at {t:.1} °C"));
     facts.push(("measured", format!("{}{at}, spikeloop {}", summary.time, summary.version)));
@@ -255,7 +257,7 @@ fn change(change: &Change) -> [String; 8] {
     [
         change.name.to_owned(),
         with_spread(change.mean, change.deviation),
-        short(change.expected),
+        rough(change.expected),
         change.unit.to_owned(),
         change.moved.to_string(),
         change.compared.to_string(),

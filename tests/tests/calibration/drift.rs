@@ -28,7 +28,8 @@ fn altered(seed: u64, change: impl FnOnce(&mut DrawnChip)) -> Emulator {
 fn a_planted_drift_is_found_and_a_clean_chip_raises_no_alarm() {
     let calibration = calibrated(1);
     // Two percent of theta on one neuron in twenty.
-    let moved: Vec<usize> = (0..512).filter(|n| n % 20 == 7).collect();
+    let neurons = usize::from(uncalibrated(1).capabilities().neurons);
+    let moved: Vec<usize> = (0..neurons).filter(|n| n % 20 == 7).collect();
     let chip = altered(1, |chip| moved.iter().for_each(|n| chip.threshold_lsb[*n] += 1.4));
     let drift = check(chip, &calibration, 1);
     let threshold = drift.parameters.iter().find(|p| p.parameter == Parameter::Threshold).unwrap();
