@@ -4,6 +4,12 @@
 //! other codes follow the law), its converter channel, and the measured gain of each synapse from the inputs; the noise of
 //! converter and threshold is the array's median. Dead neurons are dead in the twin. What no
 //! measurement tells stays ideal: the gain of synapses between neurons, crosstalk, losses on the way out.
+//!
+//! Crosstalk makes a value depend on the codes of other neurons, so that a twin holds at the codes it was measured
+//! at. A calibration measured the chip at two sets of codes, its own and one code for all neurons; [`describe_at`] makes a
+//! twin of either.
+
+pub mod probe;
 
 use crate::bench::Bench;
 use crate::error::Error;
@@ -12,6 +18,7 @@ use crate::fit::median;
 use crate::measure::Effort;
 use crate::measure::synapses::Synapses;
 use crate::result::{Calibration, ParameterResult};
+use crate::translation::Codes as Setting;
 use spikeloop_hal::emulator::profile::{
     AdcProfile, BufferProfile, Bus, Code, Codes, CrosstalkProfile, Drift, Faults, Mismatch, Noise,
     Nominal, Size, Time,
@@ -36,16 +43,43 @@ pub fn fit(
     effort: Effort,
 ) -> Result<DrawnChip, Error> {
     let caps = bench.capabilities().clone();
-    calibration.check(&caps)?;
-    let synapses =
-        Synapses::measure(bench, calibration, effort)?.ok_or(Error::TwinNeedsMembranes)?;
+    let synapses = synapses(bench, calibration, effort)?;
     Ok(describe(&caps, calibration, &synapses))
 }
 
-/// Deviation of the measured values from the design at the codes found; `otherwise` where there is none.
+/// Measures what a twin needs beyond a calibration.
+///
+/// # Errors
+/// As [`fit`].
+pub fn synapses(
+    bench: &mut Bench,
+    calibration: &Calibration,
+    effort: Effort,
+) -> Result<Synapses, Error> {
+    if bench.capabilities().adc.is_none() {
+        return Err(Error::TwinNeedsMembranes);
+    }
+    calibration.check(bench.capabilities())?;
+    Synapses::measure(bench, calibration, effort)?.ok_or(Error::TwinNeedsMembranes)
+}
+
+/// Whether `twin` describes the chip with these capabilities.
+#[must_use]
+pub fn is_of(twin: &DrawnChip, caps: &Capabilities) -> bool {
+    twin.seed == caps.identity.serial && twin.profile.name == name_of(caps)
+}
+
+/// Name of the profile of a twin. Bounded, because a chip's name is.
+fn name_of(caps: &Capabilities) -> String {
+    format!("twin-of-{}", caps.identity.kind).chars().take(40).collect()
+}
+
+/// Deviation of the measured values from the design at the codes they were measured at; `otherwise` where there is
+/// none.
 fn deviations(
     caps: &Capabilities,
     calibration: &Calibration,
+    setting: Setting,
     parameter: Parameter,
     otherwise: f32,
     of: impl Fn(f64, f64) -> f64,
@@ -55,17 +89,45 @@ fn deviations(
     else {
         return vec![otherwise; neurons];
     };
-    let one = |(estimate, code): (&Estimate, &u16)| {
-        let design = f64::from(spec.value(*code));
-        if estimate.is_good() { of(estimate.value, design) as f32 } else { otherwise }
+    let deviation = |estimate: &Estimate, code: u16| {
+        let design = f64::from(spec.value(code));
+        estimate.is_good().then(|| of(estimate.value, design) as f32)
     };
-    result.after.iter().zip(&result.codes).map(one).collect()
+    (0..neurons)
+        .map(|n| {
+            let after = deviation(&result.after[n], result.codes[n]);
+            let before = || deviation(&result.before[n], spec.code_default);
+            let found = match setting {
+                Setting::Calibrated => after,
+                Setting::Uniform => before().or(after),
+            };
+            found.unwrap_or(otherwise)
+        })
+        .collect()
 }
 
-fn describe(caps: &Capabilities, calibration: &Calibration, synapses: &Synapses) -> DrawnChip {
+/// A twin from what was measured, at the codes that the calibration found.
+#[must_use]
+pub fn describe(
+    caps: &Capabilities,
+    calibration: &Calibration,
+    synapses: &Synapses,
+) -> DrawnChip {
+    describe_at(caps, calibration, synapses, Setting::Calibrated)
+}
+
+/// A twin from what was measured, at the codes that the calibration found or at one code for all neurons.
+#[must_use]
+pub fn describe_at(
+    caps: &Capabilities,
+    calibration: &Calibration,
+    synapses: &Synapses,
+    setting: Setting,
+) -> DrawnChip {
     let neurons = usize::from(caps.neurons);
-    let factor = |p| deviations(caps, calibration, p, 1.0, |v, d| (v / d).clamp(0.15, 10.0));
-    let offset = |p| deviations(caps, calibration, p, 0.0, |v, d| v - d);
+    let factor =
+        |p| deviations(caps, calibration, setting, p, 1.0, |v, d| (v / d).clamp(0.15, 10.0));
+    let offset = |p| deviations(caps, calibration, setting, p, 0.0, |v, d| v - d);
     let profile = profile_of(caps, calibration);
     let step = profile.nominal.refractory_step_us;
     let inhibitory = |own, shared| if caps.parameter(own).is_some() { own } else { shared };
@@ -149,8 +211,7 @@ fn profile_of(caps: &Capabilities, calibration: &Calibration) -> Profile {
     let theta = nominal.theta();
     let tick_us = f64::from(caps.tick_ns) / 1000.0;
     Profile {
-        // Bounded, because a chip's name is.
-        name: format!("twin-of-{}", caps.identity.kind).chars().take(40).collect(),
+        name: name_of(caps),
         description: format!(
             "digital twin of {}, calibrated {}",
             caps.identity, calibration.provenance.time

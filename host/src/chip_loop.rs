@@ -46,6 +46,9 @@ pub struct LoopCounters {
     pub clipped_weights: u64,
     /// Trials run.
     pub trials: u64,
+    /// Trials of a warm start on a digital twin, which the chip did not have to run.
+    #[serde(default)]
+    pub twin_trials: u64,
     /// Where the time went.
     pub time: TimeSplit,
 }

@@ -22,6 +22,7 @@ use crate::robustness::StudyError;
 use crate::run::RunError;
 use crate::run_folder::RunFolderError;
 use crate::trainer::TrainError;
+use crate::twin::TwinError;
 use spikeloop_hal::emulator::EmulatorError;
 use spikeloop_hal::wire::RefusalCode;
 use spikeloop_models::error::ModelError;
@@ -107,7 +108,19 @@ impl ExitCode {
             RunError::Train(error) => Self::of_training(error),
             RunError::Checkpoint(error) => Self::of_checkpoint(error),
             RunError::Folder(error) => Self::of_folder(error),
+            RunError::Twin(error) => Self::of_twin(error),
             RunError::Model(error) => Self::of_model(error),
+        }
+    }
+
+    /// The class of a digital twin that cannot be made or used.
+    #[must_use]
+    pub fn of_twin(error: &TwinError) -> Self {
+        match error {
+            TwinError::Calibration(error) => Self::of_fit(error),
+            TwinError::Chip(error) => Self::of(error),
+            TwinError::File(_) => Self::Files,
+            TwinError::OtherChip { .. } => Self::DeviceRefused,
         }
     }
 

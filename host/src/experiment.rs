@@ -174,6 +174,17 @@ impl Backward {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChipSpec {
+/// Who runs the forward passes of a warm start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum WarmStart {
+    /// The model.
+    #[default]
+    Software,
+    /// A digital twin of the chip, in the run's folder.
+    Twin,
+}
+
     /// Selector, as for `--chip`; nothing or `software` trains the model alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
@@ -193,6 +204,9 @@ pub struct ChipSpec {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub codes: Codes,
 }
+    /// Who runs the warm start.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub warm_start: WarmStart,
 
 fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

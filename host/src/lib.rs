@@ -70,3 +70,4 @@ pub mod run_report;
 pub mod summary;
 pub mod trainer;
 pub mod virtual_board;
+pub mod twin;

@@ -14,10 +14,11 @@ use crate::chip_loop::{ChipLoop, LoopCounters, LoopError};
 use crate::command::info;
 use crate::command::output::Versioned;
 use crate::data::Dataset;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, WarmStart};
 use crate::run_folder::{RunFolder, RunFolderError, file};
 use crate::summary::{ChipSummary, EpochMetrics, Phase, Summary, Transfer};
 use crate::trainer::{Evaluation, Step, Tally, TrainError, Trainer};
+use crate::twin::{Twin, TwinError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A checkpoint is written at the end of an epoch, and this long after the last one.
@@ -42,6 +43,9 @@ pub enum RunError {
     /// A file cannot be used.
     #[error(transparent)]
     Folder(#[from] RunFolderError),
+    /// The digital twin cannot be used.
+    #[error(transparent)]
+    Twin(#[from] TwinError),
     /// The method needs what the chip does not return.
     #[error(transparent)]
     Model(#[from] spikeloop_models::error::ModelError),
@@ -95,6 +99,9 @@ pub struct Run<'a> {
     pub trainer: Trainer<'a>,
     /// The chip, as long as the warm start lasts.
     waiting: Option<ChipLoop>,
+    /// The digital twin, until the warm start begins.
+    twin: Option<ChipLoop>,
+    on_twin: bool,
     chip: Option<ChipSummary>,
     calibration: Option<CalibrationSummary>,
     metrics: Vec<EpochMetrics>,
@@ -172,6 +179,8 @@ impl<'a> Run<'a> {
             folder,
             trainer,
             waiting: None,
+            twin: None,
+            on_twin: false,
             chip: None,
             calibration: None,
             metrics: Vec::new(),
@@ -191,6 +200,13 @@ impl<'a> Run<'a> {
             let observe = experiment.chip.observe;
             let known = calibration.as_ref().map(|c| &c.calibration);
             let network = &run.trainer.network;
+            if experiment.chip.warm_start == WarmStart::Twin {
+                let known = known.ok_or(LoopError::NoCalibration)?;
+                let twin = Twin::load(&run.folder.file(file::TWIN), caps, known)?;
+                let (played, own) = (twin.open(rayon::current_num_threads())?, &twin.calibration);
+                run.twin =
+                    Some(ChipLoop::calibrated(played, network, experiment, observe, Some(own))?);
+            }
             let chip = ChipLoop::calibrated(chip, network, experiment, observe, known)?;
             run.calibration = calibration.map(|c| c.summary(experiment.chip.codes, now()));
             let membranes = chip.translation().membranes();
@@ -249,7 +265,11 @@ impl<'a> Run<'a> {
     }
 
     fn phase(&self) -> Phase {
-        if self.trainer.chip().is_some() { Phase::InTheLoop } else { Phase::Software }
+        match self.trainer.chip() {
+            Some(_) if self.on_twin => Phase::Twin,
+            Some(_) => Phase::InTheLoop,
+            None => Phase::Software,
+        }
     }
 
     /// Brings the chip in when the warm start is over, and notes what naive transfer would have given.
@@ -257,6 +277,10 @@ impl<'a> Run<'a> {
         let warm = self.experiment.learning.warm_start_epochs;
         let position = &self.trainer.position;
         if position.epoch < warm {
+            if let Some(twin) = self.twin.take() {
+                self.trainer.attach(twin);
+                self.on_twin = true;
+            }
             return Ok(());
         }
         let Some(chip) = self.waiting.take() else { return Ok(()) };
@@ -265,11 +289,15 @@ impl<'a> Run<'a> {
             true => Some(self.trainer.evaluate(&self.data.test, FINAL_ROUND)?.tally.accuracy()),
             false => None,
         };
+        let on_twin = self.on_twin;
+        self.earlier = self.counters();
+        self.trainer.detach();
+        self.on_twin = false;
         self.trainer.attach(chip);
         if let Some(software_accuracy) = software {
             let evaluation = self.trainer.evaluate(&self.data.test, TRANSFER_ROUND)?;
             let chip_accuracy = evaluation.tally.accuracy();
-            let transfer = Transfer { software_accuracy, chip_accuracy };
+            let transfer = Transfer { software_accuracy, chip_accuracy, on_twin };
             self.folder.write_json(file::TRANSFER, &transfer)?;
             watch.transfer(&transfer);
         }
@@ -340,6 +368,7 @@ impl<'a> Run<'a> {
             train_spikes_per_sample: tally.spikes_per_sample(),
             validation_accuracy: None,
             test_accuracy: None,
+            chip_trials: None,
             seconds: 0.0,
         };
         if due {
@@ -355,6 +384,7 @@ impl<'a> Run<'a> {
                 }
             }
         }
+        metrics.chip_trials = self.chip.as_ref().map(|_| self.counters().trials);
         metrics.seconds = self.epoch_started.elapsed().as_secs_f64();
         self.epoch_started = Instant::now();
         self.folder.append(file::METRICS, &metrics)?;
@@ -365,6 +395,12 @@ impl<'a> Run<'a> {
     fn counters(&self) -> LoopCounters {
         let mut counters = self.trainer.chip().map(ChipLoop::counters).unwrap_or_default();
         let earlier = &self.earlier;
+        if self.on_twin {
+            // What is lost on the twin is not lost on the chip.
+            let twin_trials = counters.trials;
+            counters = LoopCounters { twin_trials, ..LoopCounters::default() };
+        }
+        counters.twin_trials += earlier.twin_trials;
         counters.dropped_events += earlier.dropped_events;
         counters.retries += earlier.retries;
         counters.saturated_samples += earlier.saturated_samples;
@@ -442,6 +478,8 @@ pub fn summarise(experiment: &Experiment, evaluation: &Evaluation) -> Summary {
         hidden_spikes_per_sample: evaluation.tally.spikes_per_sample(),
         samples_per_s: 0.0,
         dropped_events: 0,
+        chip_trials: 0,
+        twin_trials: 0,
         retries: 0,
         saturated_samples: 0,
         clipped_weights: 0,

@@ -36,6 +36,8 @@ pub mod file {
     pub const SUMMARY: &str = "summary.json";
     /// What the weights of a warm start were worth on the chip before it was in the loop.
     pub const TRANSFER: &str = "transfer.json";
+    /// Digital twin that the warm start runs on.
+    pub const TWIN: &str = "twin.toml";
     /// The result, to look at.
     pub const REPORT: &str = "report.html";
 }

@@ -134,10 +134,14 @@ fn figures(summary: &Summary) -> Vec<KeyFigure> {
 /// Software, naive transfer and the loop, side by side.
 fn comparison(transfer: &Transfer, summary: &Summary) -> Table {
     let row = |what: &str, accuracy: f64| vec![what.to_owned(), percent(accuracy)];
+    let before = match transfer.on_twin {
+        true => "no chip: its digital twin",
+        false => "no chip: the model in software",
+    };
     Table {
         header: vec!["how the chip is used".into(), "test accuracy".into()],
         rows: vec![
-            row("no chip: the model in software", transfer.software_accuracy),
+            row(before, transfer.software_accuracy),
             row("naive transfer: its weights on the chip", transfer.chip_accuracy),
             row("fine-tuned with the chip in the loop", summary.test_accuracy),
         ],

@@ -11,6 +11,8 @@ use spikeloop_hal::{Health, TimeSplit};
 pub enum Phase {
     /// The model.
     Software,
+    /// A digital twin of the chip.
+    Twin,
     /// The chip.
     InTheLoop,
 }
@@ -36,6 +38,9 @@ pub struct EpochMetrics {
     /// Accuracy on the test set, if it was evaluated after this epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_accuracy: Option<f64>,
+    /// Trials of the chip so far, evaluations included; nothing for software.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chip_trials: Option<u64>,
     /// Seconds the epoch took, evaluations included. The only value that differs between two equal runs.
     pub seconds: f64,
 }
@@ -56,10 +61,13 @@ pub struct ChipSummary {
 /// What the weights of a warm start are worth, without and with the chip.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Transfer {
-    /// Accuracy of the model on the test set.
+    /// Accuracy on the test set of the model, or of the digital twin if the warm start ran on one.
     pub software_accuracy: f64,
     /// Accuracy of the same weights on the chip, before any learning in the loop.
     pub chip_accuracy: f64,
+    /// Whether the warm start ran on a digital twin.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub on_twin: bool,
 }
 
 /// `summary.json`, and what `train --json` and `eval --json` print.
@@ -93,6 +101,12 @@ pub struct Summary {
     pub hidden_spikes_per_sample: f64,
     /// Samples learned a second (or evaluated, for `eval`), wall clock.
     pub samples_per_s: f64,
+    /// Trials of the chip, evaluations included.
+    #[serde(default)]
+    pub chip_trials: u64,
+    /// Trials of a warm start on a digital twin, evaluations included: the chip did not have to run them.
+    #[serde(default)]
+    pub twin_trials: u64,
     /// Events lost on the way in or out.
     pub dropped_events: u64,
     /// Trials or frames that were repeated.
@@ -110,6 +124,8 @@ pub struct Summary {
 impl Summary {
     /// Fills in what the loop counted.
     pub fn count(&mut self, counters: &LoopCounters) {
+        self.chip_trials = counters.trials;
+        self.twin_trials = counters.twin_trials;
         self.dropped_events = counters.dropped_events;
         self.retries = counters.retries;
         self.saturated_samples = counters.saturated_samples;

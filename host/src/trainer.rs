@@ -7,7 +7,7 @@
 
 use crate::chip_loop::{ChipLoop, LoopError};
 use crate::data::{Dataset, Split};
-use crate::experiment::{Backward, Experiment, ExperimentError};
+use crate::experiment::{Backward, Experiment, ExperimentError, WarmStart};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use spikeloop_models::dropout::DropoutMask;
@@ -243,12 +243,14 @@ impl<'a> Trainer<'a> {
         self.data.train.len().div_ceil(self.experiment.learning.batch)
     }
 
-    /// Learning rate of the present epoch. The schedule starts again when the warm start ends.
+    /// Learning rate of the present epoch. The schedule starts again when a warm start in software ends,
+    /// and goes on after one on a digital twin: that is the same learning on another chip.
     #[must_use]
     pub fn learning_rate(&self) -> f64 {
         let warm = self.experiment.learning.warm_start_epochs;
         let epoch = self.position.epoch;
-        let epoch = if epoch >= warm { epoch - warm } else { epoch };
+        let again = self.experiment.chip.warm_start == WarmStart::Software;
+        let epoch = if again && epoch >= warm { epoch - warm } else { epoch };
         self.experiment.learning.rate * self.experiment.learning.schedule.factor(epoch)
     }
 

@@ -166,7 +166,7 @@ pub(super) fn write(path: &Path, page: &str) -> Result<(), CommandError> {
 }
 
 /// The present time as calibrations name it: `2026-11-22T09:30:00Z`.
-fn now() -> String {
+pub(super) fn now() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let stamp = timestamp(seconds);
     let (date, clock) = stamp.split_at(10);

@@ -86,6 +86,7 @@ fn class(cause: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
         .or_else(|| known(cause, ExitCode::of_fit))
         .or_else(|| known(cause, ExitCode::of_experiment))
         .or_else(|| known(cause, ExitCode::of_model))
+        .or_else(|| known(cause, ExitCode::of_twin))
         .or_else(|| known(cause, ExitCode::of_checkpoint))
         .or_else(|| known(cause, ExitCode::of_folder))
         .or_else(|| known(cause, ExitCode::of_data))

@@ -20,6 +20,7 @@ pub mod output;
 pub mod robustness;
 pub mod table;
 pub mod train;
+pub mod twin;
 
 pub use choose::ChipArgs;
 pub use error::CommandError;
@@ -99,6 +100,8 @@ pub enum Verb {
     Eval(eval::Args),
     /// Study accuracy against mismatch, for several ways of bringing a network onto a chip
     Robustness(robustness::Args),
+    /// Make a digital twin of a chip, and see how well it foretells the chip
+    Twin(twin::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -219,6 +222,7 @@ fn dispatch(verb: &Verb, context: &Context) -> Result<ExitCode, CommandError> {
         Verb::Train(args) => train::run(args, context),
         Verb::Eval(args) => eval::run(args, context),
         Verb::Robustness(args) => robustness::run(args, context),
+        Verb::Twin(args) => twin::run(args, context),
         Verb::Completions(args) => completions::run(args, context),
     }
 }

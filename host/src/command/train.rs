@@ -7,13 +7,15 @@ use crate::config;
 use crate::data::{self, Dataset};
 use crate::exit_code::ExitCode;
 use crate::expect::{Expectation, Verdict};
-use crate::experiment::{Backward, Experiment};
+use crate::experiment::{Backward, Experiment, WarmStart};
 use crate::log::Bar;
 use crate::run::{Ending, Outcome, Run, Watch};
 use crate::run_folder::{RunFolder, file, timestamp};
 use crate::run_report;
 use crate::summary::{EpochMetrics, Phase, Summary, Transfer};
 use crate::trainer::Tally;
+use crate::twin::{self, Measured, Twin};
+use spikeloop_calibration::Codes;
 use spikeloop_hal::Selector;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -49,12 +51,28 @@ pub struct Args {
     /// Continue the run in --out where it stopped
     #[arg(long, requires = "out")]
     pub resume: bool,
+    /// Learn the first epochs on a digital twin of the chip instead of the chip
+    #[arg(long, value_name = "WHERE", conflicts_with_all = ["resume", "software"])]
+    pub pretrain: Option<Pretrain>,
+    /// The twin [default: one is made now]
+    #[arg(long, value_name = "FILE", requires = "pretrain")]
+    pub twin: Option<PathBuf>,
+    /// How many of the experiment's epochs are learned on the twin [default: all but one in ten]
+    #[arg(long, value_name = "N", requires = "pretrain")]
+    pub pretrain_epochs: Option<usize>,
     /// Threads [default: all cores]; the results are the same bits for every number
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
     /// Fail with exit code 5 unless this holds, e.g. 'test_accuracy>=0.97' (repeatable)
     #[arg(long, value_name = "CONDITION")]
     pub expect: Vec<Expectation>,
+}
+
+/// Where the first epochs are learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Pretrain {
+    /// On a digital twin of the chip.
+    Twin,
 }
 
 /// Trains, and prints what came out.
@@ -66,7 +84,10 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
     super::use_threads(args.threads)?;
     let data = data::load(&experiment.task, args.data.as_deref()).map_err(anyhow::Error::from)?;
     let folder = folder(args, &experiment)?;
-    let chip = open_chip(&experiment, args.threads, &choice(args, &folder))?;
+    let mut chip = open_chip(&experiment, args.threads, &choice(args, &folder))?;
+    if args.pretrain.is_some() {
+        chip = Some(prepare_twin(args, chip, &folder)?);
+    }
     let mut run = match args.resume {
         true => Run::resume(&experiment, &data, chip, folder),
         false => Run::start(&experiment, &data, chip, folder),
@@ -111,6 +132,53 @@ fn conclude(
     Ok(ExitCode::Ok)
 }
 
+/// Puts the twin of the chip into the run's folder.
+fn prepare_twin(
+    args: &Args,
+    device: Option<Device>,
+    folder: &RunFolder,
+) -> Result<Device, CommandError> {
+    let Some(Device { selector, chip, calibration }) = device else {
+        return Err(CommandError::Usage("--pretrain twin needs a chip: name one with --chip".into()));
+    };
+    let (cache, file) = (cache::calibrations(), folder.file(file::TWIN));
+    if calibration.is_none() {
+        tracing::info!("no calibration of {} yet: making one", chip.capabilities().identity);
+    }
+    let (path, known) = calibration.map(|c| (c.path, c.calibration)).unzip();
+    let time = super::calibrate::now();
+    let (mut chip, calibration, _) =
+        twin::calibrated(chip, known, &cache, time).map_err(super::twin::failed)?;
+    let made = match &args.twin {
+        Some(path) => Twin::load(path, chip.capabilities(), &calibration),
+        None => {
+            tracing::info!("making a twin: measuring synapses");
+            let measured = Measured::new(chip, calibration.clone()).map_err(super::twin::failed)?;
+            let made = measured.twin(Codes::Calibrated);
+            chip = measured.chip;
+            made
+        }
+    };
+    made.and_then(|twin| twin.save(&file, &cache)).map_err(super::twin::failed)?;
+    let path = path.unwrap_or_else(|| folder.file(file::CALIBRATION));
+    Ok(Device { selector, chip, calibration: Some(Chosen { path, calibration }) })
+}
+
+/// Gives all but the last epochs to the twin.
+fn plan_pretraining(args: &Args, experiment: &mut Experiment) -> Result<(), CommandError> {
+    let learning = &mut experiment.learning;
+    let all = learning.epochs + learning.warm_start_epochs;
+    let twin = args.pretrain_epochs.unwrap_or(all - all.div_ceil(10));
+    if twin == 0 || twin >= all {
+        return Err(CommandError::Usage(format!(
+            "--pretrain-epochs {twin}: the experiment has {all} epochs; at least one must be the twin's and one the chip's"
+        )));
+    }
+    (learning.warm_start_epochs, learning.epochs) = (twin, all - twin);
+    experiment.chip.warm_start = WarmStart::Twin;
+    Ok(())
+}
+
 /// The calibration that is wanted. A run that goes on keeps the one it began with.
 fn choice(args: &Args, folder: &RunFolder) -> Choice {
     match &args.calibration {
@@ -142,6 +210,9 @@ fn experiment(args: &Args) -> Result<Experiment, CommandError> {
     }
     if args.software {
         experiment.chip.selector = None;
+    }
+    if args.pretrain.is_some() {
+        plan_pretraining(args, &mut experiment)?;
     }
     experiment.check().map_err(|e| CommandError::Usage(e.to_string()))?;
     if args.resume {
@@ -263,8 +334,9 @@ pub fn render(summary: &Summary, folder: Option<&RunFolder>) -> String {
         rows.push((
             "before the loop",
             format!(
-                "{} in software, {} with the same weights on the chip",
+                "{} {}, {} with the same weights on the chip",
                 percent(transfer.software_accuracy),
+                if transfer.on_twin { "on the twin" } else { "in software" },
                 percent(transfer.chip_accuracy)
             ),
         ));
@@ -277,6 +349,14 @@ pub fn render(summary: &Summary, folder: Option<&RunFolder>) -> String {
     }
     rows.push(("hidden spikes", format!("{:.1} a sample", summary.hidden_spikes_per_sample)));
     rows.push(("speed", format!("{:.0} samples/s", summary.samples_per_s)));
+    if summary.twin_trials > 0 {
+        let (chip, twin) = (summary.chip_trials, summary.twin_trials);
+        let share = (chip + twin) as f64 / chip.max(1) as f64;
+        rows.push((
+            "trials",
+            format!("{chip} on the chip, {twin} on its twin: {share:.1} times fewer than all on the chip"),
+        ));
+    }
     if chip.is_some() {
         rows.push((
             "losses",
@@ -313,6 +393,7 @@ impl Watch for Observer<'_> {
         if self.shown.replace(Some(epoch)) != Some(epoch) {
             let label = match phase {
                 Phase::Software => "software",
+                Phase::Twin => "on the twin",
                 Phase::InTheLoop => "in the loop",
             };
             self.bar.restart(format!("{label} {}", epoch + 1), batches as u64);
@@ -325,6 +406,7 @@ impl Watch for Observer<'_> {
     fn epoch(&self, m: &EpochMetrics, epochs: usize) {
         let phase = match m.phase {
             Phase::Software => "software",
+            Phase::Twin => "on the twin",
             Phase::InTheLoop => "in the loop",
         };
         let tested = match (m.validation_accuracy, m.test_accuracy) {
@@ -344,8 +426,9 @@ impl Watch for Observer<'_> {
 
     fn transfer(&self, transfer: &Transfer) {
         tracing::info!(
-            "warm start over: {:.2} % in software, the same weights on the chip {:.2} %",
+            "warm start over: {:.2} % {}, the same weights on the chip {:.2} %",
             100.0 * transfer.software_accuracy,
+            if transfer.on_twin { "on the twin" } else { "in software" },
             100.0 * transfer.chip_accuracy
         );
     }
