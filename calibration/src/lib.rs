@@ -65,6 +65,7 @@ pub mod measure;
 mod nan;
 mod observe;
 mod placement;
+pub mod parity;
 pub mod plan;
 pub mod result;
 pub mod search;
