@@ -11,7 +11,9 @@ mod diff;
 mod summary;
 
 pub use diff::{Change, Diff, Mover};
-pub use summary::{FailureRow, ParameterRow, Summary, out_of_range, short, with_spread};
+pub use summary::{
+    FailureRow, ParameterRow, Summary, by_reason, out_of_range, rough, short, with_spread,
+};
 
 use spikeloop_calibration::bench::Cost;
 use spikeloop_calibration::cache::{Cache, Key};
@@ -67,7 +69,7 @@ pub struct Outcome {
     pub calibration: Calibration,
     /// Raw data for pictures, if it was measured now.
     pub raw: Option<RawData>,
-    /// Where it is kept; `None` if it could not be written.
+    /// Where it is kept; `None` if it could not be written, or if no neuron can be used.
     pub path: Option<PathBuf>,
     /// Whether it had been made before and nothing was measured.
     pub reused: bool,
@@ -118,13 +120,19 @@ pub fn calibrate(
         bench.watch(meter);
     }
     let (calibration, raw) = measure(&mut bench, request, &key, progress, temperature, watch)?;
-    let path = request
-        .cache
-        .store(&key, &calibration)
-        .inspect_err(|e| watch.trouble(&format!("not kept: {e}")))
-        .ok();
+    let path = keep(request.cache, &key, &calibration, watch);
     let chip = bench.into_chip();
     Ok(Outcome { calibration, raw: Some(raw), path, reused: false, resumed, chip })
+}
+
+/// Keeps a calibration, unless nobody could use it.
+fn keep(cache: &Cache, key: &Key, calibration: &Calibration, watch: &dyn Watch) -> Option<PathBuf> {
+    if !calibration.usable().contains(&true) {
+        cache.forget_progress(key);
+        return None;
+    }
+    let stored = cache.store(key, calibration);
+    stored.inspect_err(|e| watch.trouble(&format!("not kept: {e}"))).ok()
 }
 
 /// A finished calibration of the same key.

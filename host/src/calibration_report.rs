@@ -11,7 +11,7 @@ mod parameters;
 mod responses;
 mod tables;
 
-use crate::calibrate::{Summary, out_of_range, short};
+use crate::calibrate::{Summary, by_reason, out_of_range, short};
 use crate::picture::{Picture, escape, readable};
 use crate::report::{KeyFigure, ReportData, Section, row};
 use spikeloop_calibration::Calibration;
@@ -67,7 +67,16 @@ fn head(calibration: &Calibration, summary: &Summary, with_raw: bool) -> ReportD
     for result in calibration.parameters.iter().filter(|r| !r.target.is_feasible()) {
         data.warnings.push(out_of_range(&result.target, symbol(result.unit)));
     }
-    data.warnings.extend(summary.unavailable.iter().map(|text| format!("Not available: {text}.")));
+    if !calibration.converter.referenced {
+        let gaps = by_reason(&summary.unavailable);
+        data.warnings.extend(gaps.iter().map(|text| format!("Not available: {text}.")));
+    }
+    if summary.cost.dropped_events > 0 {
+        data.warnings.push(format!(
+            "{} spikes were lost on the way out of the chip: rates at strong input are higher than shown.",
+            readable(summary.cost.dropped_events as f64)
+        ));
+    }
     if !with_raw && calibration.weights.is_some() {
         data.warnings.push(
             "Traces, fits and noise are not shown: raw data are not kept. calibrate --fresh --report measures and shows them."

@@ -81,6 +81,7 @@ impl User {
             .args(line.split_whitespace())
             .current_dir(self.home.path())
             .env("XDG_RUNTIME_DIR", self.home.path())
+            .env("SPIKELOOP_CACHE", self.home.path().join("cache"))
             .env_remove("SPIKELOOP_CHIP")
             .env_remove("SPIKELOOP_DATA")
             .env_remove("RUST_LOG")

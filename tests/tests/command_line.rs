@@ -48,6 +48,7 @@ impl User {
         command
             .args(line.split_whitespace())
             .env("XDG_RUNTIME_DIR", self.runtime.path())
+            .env("SPIKELOOP_CACHE", self.runtime.path().join("cache"))
             .env("COLUMNS", "100")
             .env_remove("SPIKELOOP_CHIP")
             .env_remove("RUST_LOG");
@@ -72,7 +73,7 @@ fn outcome(mut command: Command) -> Outcome {
 fn help_names_every_verb_and_exit_code() {
     let help = User::new().run("--help");
     assert_eq!((help.code, help.err.as_str()), (0, ""));
-    for verb in ["list", "info", "emulate", "completions"] {
+    for verb in ["list", "info", "emulate", "calibrate", "calibration", "completions"] {
         assert!(help.out.contains(&format!("\n  {verb} ")), "{verb}: {}", help.out);
     }
     for code in ["0  ", "1  ", "2  ", "3  ", "4  ", "5  ", "6  ", "7  ", "8  ", "130  "] {
@@ -85,7 +86,7 @@ fn help_names_every_verb_and_exit_code() {
 #[test]
 fn help_of_the_verbs() {
     let user = User::new();
-    for verb in ["list", "info", "emulate", "completions"] {
+    for verb in ["list", "info", "emulate", "calibrate", "completions"] {
         insta::assert_snapshot!(format!("help_{verb}"), user.run(&format!("{verb} --help")).out);
     }
 }

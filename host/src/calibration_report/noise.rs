@@ -2,7 +2,7 @@
 
 use super::responses::histogram;
 use super::{moments, shown};
-use crate::calibrate::{short, with_spread};
+use crate::calibrate::{rough, short, with_spread};
 use crate::picture::{Layer, Mark, Plot};
 use crate::report::row;
 use spikeloop_calibration::fit::median;
@@ -13,7 +13,8 @@ use spikeloop_calibration::{Calibration, Estimate};
 /// All pictures of the read-out.
 pub(super) fn all(calibration: &Calibration, raw: &RawData) -> String {
     let averaging = raw.rest.as_ref().map(averaging).unwrap_or_default();
-    row(&(averaging + &channels(calibration)))
+    let [noise, others] = channels(calibration);
+    row(&(averaging + &noise)) + &row(&others)
 }
 
 /// Allan deviation of a series for blocks of 1, 2, 4 … samples (Allan, Proc. IEEE 54, 221, 1966):
@@ -64,18 +65,19 @@ fn averaging(quiet: &Quiet) -> String {
     };
     let see = format!(
         "A single sample of a quiet membrane scatters by {} LSB, a mean of {} by {} LSB; {verdict}. Samples are {} µs apart.",
-        short(first.1),
+        rough(first.1),
         last.0,
-        short(last.1),
+        rough(last.1),
         short(quiet.period_us)
     );
     shown("Noise against averaging", &see, &plot.draw())
 }
 
-fn channels(calibration: &Calibration) -> String {
+/// Noise of the channels; their offsets and gains.
+fn channels(calibration: &Calibration) -> [String; 2] {
     let converter = &calibration.converter;
     if !converter.referenced {
-        return String::new();
+        return [String::new(), String::new()];
     }
     let good = |list: &[Estimate]| -> Vec<f64> {
         list.iter().filter(|e| e.is_good()).map(|e| e.value).collect()
@@ -85,7 +87,7 @@ fn channels(calibration: &Calibration) -> String {
         let see = format!("{of}: {}.", with_spread(mean, deviation));
         shown(caption, &see, &histogram(caption, x_label, values).draw())
     };
-    figure(
+    let others = figure(
         "Offset of the channels",
         "offset (LSB)",
         good(&converter.offset),
@@ -95,12 +97,14 @@ fn channels(calibration: &Calibration) -> String {
         "gain (1 = by design)",
         good(&converter.gain),
         "Steps of a channel for a step of the known potential; corrected as well",
-    ) + &figure(
+    );
+    let noise = figure(
         "Noise of the channels",
         "noise of a sample (LSB)",
         converter.noise.clone(),
         "Scatter of single samples at a known potential",
-    )
+    );
+    [noise, others]
 }
 
 #[cfg(test)]

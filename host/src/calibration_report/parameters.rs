@@ -1,7 +1,7 @@
 //! Each parameter: its distribution before and after, and where in the array the neurons stand.
 
 use super::{group, shown, unit_text};
-use crate::calibrate::{ParameterRow, short};
+use crate::calibrate::{ParameterRow, rough, short};
 use crate::picture::{Array, BeforeAfter};
 use spikeloop_calibration::result::ParameterResult;
 use spikeloop_calibration::{Calibration, Estimate, Flag};
@@ -30,16 +30,22 @@ fn one(calibration: &Calibration, result: &ParameterResult) -> String {
         target,
         bounds: (target - bound, target + bound),
     };
+    let spread = if row.sigma_before > 0.0 {
+        format!(
+            "Above, one code for all neurons spreads them by ± {}; with codes of their own ± {} are left.",
+            rough(row.sigma_before),
+            rough(row.sigma_after)
+        )
+    } else {
+        "Above, the neurons do not differ by more than the measurement is unsure of.".to_owned()
+    };
     let see = format!(
-        "Above, one code for all neurons spreads them by ± {}; with codes of their own ± {} are left. Below, the same neurons \
-         enlarged. Green: within {} of the target, beyond it a neuron counts as failed.",
-        short(row.sigma_before),
-        short(row.sigma_after),
-        short(bound)
+        "{spread} Below, the neurons after calibration enlarged. Green: within {} of the target, beyond it a neuron counts as failed.",
+        rough(bound)
     );
     let figures = shown("Distribution over the neurons", &see, &histogram.draw())
         + &map(
-            "Over the array, before",
+            "Before",
             result,
             &result.before,
             target,
@@ -47,7 +53,7 @@ fn one(calibration: &Calibration, result: &ParameterResult) -> String {
             before_sentence(result, &row),
         )
         + &map(
-            "Over the array, after",
+            "After",
             result,
             &result.after,
             target,
@@ -82,14 +88,14 @@ fn map(
     let deviations: Vec<f64> = values(estimates).iter().map(|v| v - target).collect();
     let array = Array {
         title: format!("{} {caption}", result.parameter.name()),
-        value_label: format!("from target ({unit})"),
         reach: reach(&deviations),
         values: deviations,
         failed: result.verdict.iter().map(|v| *v != Flag::Good).collect(),
         centre: 0.0,
         block: if estimates.len() > BLOCK { BLOCK } else { 0 },
     };
-    shown(caption, &see, &array.draw())
+    let caption = format!("{caption}: distance from the target over the array ({unit})");
+    shown(&caption, &see, &array.draw())
 }
 
 /// Distance from 0 that all but a fiftieth of the values keep: a few strays must not wash out the rest.
@@ -111,7 +117,7 @@ fn before_sentence(result: &ParameterResult, row: &ParameterRow) -> String {
         ),
         None => format!(
             "Distance from the target with one code for all; on average {}.",
-            short(row.mean_before - row.target)
+            rough(row.mean_before - row.target)
         ),
     }
 }

@@ -109,7 +109,7 @@ pub(super) fn relaxation(raw: &RawData) -> String {
         x_range: Some(span),
         layers: fitted(
             &list,
-            |n| traces.points(n, from, f64::INFINITY),
+            |n| traces.points(n, (seen.fitted[n][3] - 8.0).max(from), f64::INFINITY),
             |n, t| relaxing(t, &seen.fitted[n]).0,
             span,
         ),
@@ -244,7 +244,8 @@ pub(super) fn weights(calibration: &Calibration) -> String {
         "Largest deviation from a straight line through weight codes from 10 to 100 %, per neuron; median {:.1} %.",
         median(bent.iter().copied())
     );
-    let linear = histogram("deviation from a straight line", "of the largest response (%)", bent);
+    let linear =
+        histogram("deviation from a straight line", "deviation (% of the largest response)", bent);
     let dots = weights.rows.iter().zip(&weights.row_gain).filter(|(_, e)| e.is_good());
     let dots: Points = dots.map(|(row, e)| (f64::from(*row), e.value)).collect();
     let rows = Plot {

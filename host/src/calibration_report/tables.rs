@@ -1,7 +1,7 @@
 //! Tables: all parameters, all failures, the cost.
 
 use super::unit_text;
-use crate::calibrate::{ParameterRow, Summary, short, with_spread};
+use crate::calibrate::{ParameterRow, Summary, by_reason, rough, short, with_spread};
 use crate::picture::{escape, readable};
 use crate::report::{Table, table};
 use std::collections::BTreeMap;
@@ -30,17 +30,21 @@ pub(super) fn parameters(summary: &Summary) -> String {
             with_spread(p.mean_before, p.sigma_before),
             with_spread(p.mean_after, p.sigma_after),
             left(p),
-            format!("± {}", short(p.uncertainty)),
+            format!("± {}", rough(p.uncertainty)),
             p.failed.to_string(),
             p.round_trips.to_string(),
         ]
     });
+    let gaps: String = by_reason(&summary.unavailable)
+        .iter()
+        .map(|gap| format!("<p class=\"hint\">Not set: {}.</p>\n", escape(gap)))
+        .collect();
     let content = Table { header: header.map(str::to_owned).to_vec(), rows: rows.collect() };
     format!(
         "{}<p class=\"hint\">Mean and standard deviation over the neurons, 5 % cut off at both ends, noise of the \
          measurement taken out. Before: one code for all neurons. After: each neuron with its own code, \
          measured anew when everything was set. Left: standard deviation after as a share of that before. Known to: \
-         standard error of a single neuron's value.</p>\n",
+         standard error of a single neuron's value.</p>\n{gaps}",
         table(&content)
     )
 }

@@ -23,6 +23,11 @@ pub enum CommandError {
     /// What was expected did not come true.
     #[error("expectation missed: {0}")]
     ExpectationMissed(String),
+    /// A chip of which nothing could be calibrated.
+    #[error(
+        "no neuron of this chip could be calibrated ({0}): check supply, reference currents and converter of the chip, then calibrate again with --fresh"
+    )]
+    NoNeuron(String),
     /// A signal ended the command.
     #[error("interrupted")]
     Interrupted,
@@ -59,6 +64,7 @@ impl CommandError {
             Self::NoDevice => ExitCode::NoDevice,
             Self::Ambiguous { .. } => ExitCode::AmbiguousDevice,
             Self::ExpectationMissed(_) => ExitCode::ExpectationMissed,
+            Self::NoNeuron(_) => ExitCode::DeviceRefused,
             Self::Interrupted => ExitCode::Interrupted,
             Self::Device(error) => ExitCode::of(error),
             Self::Other(error) => error.chain().find_map(class).unwrap_or(ExitCode::Other),

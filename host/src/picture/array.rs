@@ -10,8 +10,6 @@ use super::{Anchor, Canvas, Picture};
 pub struct Array {
     /// What the picture shows.
     pub title: String,
-    /// Name of the values, with their unit.
-    pub value_label: String,
     /// Value of each neuron; one that is not finite is shown grey.
     pub values: Vec<f64>,
     /// Neurons that failed.
@@ -25,8 +23,8 @@ pub struct Array {
 }
 
 const WIDTH: f64 = 360.0;
-const LEFT: f64 = 52.0;
-const RIGHT: f64 = WIDTH - 74.0;
+const LEFT: f64 = 44.0;
+const RIGHT: f64 = WIDTH - 66.0;
 
 /// Neurons in a row: a power of two near that of an array twice as wide as high.
 #[must_use]
@@ -68,11 +66,10 @@ impl Array {
         canvas.text((LEFT - 6.0, top + 9.0), Anchor::End, "small", "0");
         let last = ((rows - 1) * columns).to_string();
         canvas.text((LEFT - 6.0, bottom), Anchor::End, "small", &last);
-        canvas.text_up((LEFT - 34.0, (top + bottom) / 2.0), "first of the row");
+        canvas.text_up((LEFT - 30.0, (top + bottom) / 2.0), "first of the row");
         frame.draw_x(&mut canvas, "neuron in the row");
         let bar = (RIGHT + 14.0, top, bottom);
         heat::bar(&mut canvas, bar, Palette::Diverging, limits);
-        canvas.text((WIDTH - 2.0, bottom + 35.0), Anchor::End, "tick", &self.value_label);
         canvas.finish(WIDTH, bottom + 46.0, &self.title)
     }
 

@@ -22,7 +22,7 @@ pub struct BeforeAfter {
 }
 
 const WIDTH: f64 = 360.0;
-const HEIGHT: f64 = 340.0;
+const HEIGHT: f64 = 292.0;
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = WIDTH - 16.0;
 const BINS: usize = 40;
@@ -39,11 +39,11 @@ impl BeforeAfter {
         let all = self.before.iter().chain(&self.after).copied();
         let common = padded(range(all.chain([self.target])), 0.04);
         let own = padded(range(self.after.iter().copied().chain([self.target])), 0.08);
-        let middle = 172.0;
+        let middle = 136.0;
         let upper = Frame::new((LEFT, 10.0 + used), (RIGHT, middle), common, (0.0, 1.0));
         self.panel(&mut canvas, upper, (10.0 + used, middle), common, true);
-        let lower = Frame::new((LEFT, 208.0), (RIGHT, HEIGHT - 46.0), own, (0.0, 1.0));
-        self.panel(&mut canvas, lower, (208.0, HEIGHT - 46.0), own, false);
+        let lower = Frame::new((LEFT, 168.0), (RIGHT, HEIGHT - 46.0), own, (0.0, 1.0));
+        self.panel(&mut canvas, lower, (168.0, HEIGHT - 46.0), own, false);
         canvas.finish(WIDTH, HEIGHT, &self.title)
     }
 

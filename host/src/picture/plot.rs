@@ -77,7 +77,7 @@ impl Plot {
         let (width, height) = SIZES[usize::from(self.compact)];
         let entries: Vec<(String, String, bool)> = (self.layers.iter())
             .filter(|l| !l.name.is_empty())
-            .map(|l| (l.name.clone(), l.class(), matches!(l.mark, Mark::Dots(_))))
+            .map(|l| (l.name.clone(), l.sample(), matches!(l.mark, Mark::Dots(_))))
             .collect();
         let used = match entries.is_empty() {
             true => 0.0,
@@ -172,6 +172,14 @@ impl Plot {
 }
 
 impl Layer {
+    /// Classes of the sample in the legend: pale lines would not be seen there.
+    fn sample(&self) -> String {
+        match self.mark {
+            Mark::Bundle(_) => format!("c thin k{}", self.colour % COLOURS),
+            _ => self.class(),
+        }
+    }
+
     fn class(&self) -> String {
         let colour = self.colour % COLOURS;
         match self.mark {
