@@ -61,6 +61,7 @@ pub mod drift;
 mod error;
 mod estimate;
 pub mod fit;
+pub mod in_loop;
 pub mod measure;
 mod nan;
 mod observe;

@@ -83,7 +83,7 @@ impl Translation {
                 let spikes = layer.spikes.get_or_insert_default();
                 report += self.spikes_of(l, observables, spikes);
                 if let Some(membrane) = &mut layer.membrane {
-                    mark_crossings(spikes, membrane);
+                    mark_crossings(spikes, membrane, &self.thresholds[l]);
                 }
             } else {
                 layer.spikes = None;
@@ -218,12 +218,14 @@ impl Translation {
 }
 
 /// The post-reset rule: the membrane is at the threshold wherever a spike was measured.
-fn mark_crossings(spikes: &SpikeTrains, membrane: &mut [f32]) {
+fn mark_crossings(spikes: &SpikeTrains, membrane: &mut [f32], thresholds: &[f32]) {
     let (steps, units) = (spikes.steps(), spikes.units());
     for sample in 0..spikes.samples() {
         for step in 0..steps {
             for unit in spikes.at(sample, step) {
-                membrane[(sample * steps + step) * units + usize::from(*unit)] = 1.0;
+                let unit = usize::from(*unit);
+                let threshold = thresholds.get(unit).copied().unwrap_or(1.0);
+                membrane[(sample * steps + step) * units + unit] = threshold;
             }
         }
     }

@@ -72,6 +72,8 @@ pub struct Translation {
     pub(crate) lsb_per_unit: Vec<Vec<f32>>,
     /// What a calibration knows about the units, per layer; nothing without one and for layers on the host.
     unit_values: Vec<Option<UnitValues>>,
+    /// Membrane at which the units of a layer spike; 1 for all if empty.
+    pub(crate) thresholds: Vec<Vec<f32>>,
     /// Neurons that the calibration says not to use.
     left_out: usize,
     /// Codes per unit of weight by design, per layer.
@@ -206,6 +208,7 @@ impl Translation {
             step_ticks,
             lsb_per_unit,
             unit_values,
+            thresholds: vec![Vec::new(); layers.len()],
             left_out: usable.map_or(0, |u| u.iter().filter(|usable| !**usable).count()),
             scale: nominal_scale.clone(),
             nominal_scale,
@@ -237,6 +240,12 @@ impl Translation {
     #[must_use]
     pub fn unit_values(&self, l: usize) -> Option<&UnitValues> {
         self.unit_values.get(l)?.as_ref()
+    }
+
+    /// From now on units of layer `l` count as spiking at these membranes instead of at 1: where a spike is measured
+    /// the membrane is put there. Units without an entry keep 1.
+    pub fn set_thresholds(&mut self, l: usize, thresholds: Vec<f32>) {
+        self.thresholds[l] = thresholds;
     }
 
     /// Neurons of the chip that the calibration says not to use.

@@ -20,6 +20,7 @@ mod key {
     pub(super) const CALIBRATION: &str = "spikeloop.calibration";
     pub(super) const POSITION: &str = "spikeloop.position";
     pub(super) const COUNTERS: &str = "spikeloop.counters";
+    pub(super) const ESTIMATES: &str = "spikeloop.estimates";
     pub(super) const VERSION: &str = "spikeloop.version";
     pub(super) const EXPERIMENT: &str = "spikeloop.experiment";
 }
@@ -128,6 +129,9 @@ pub fn save(
     put(key::CALIBRATION, json(&header.calibration));
     put(key::POSITION, json(&header.position));
     put(key::COUNTERS, json(&header.counters));
+    if let Some(estimator) = trainer.estimator() {
+        put(key::ESTIMATES, json(estimator));
+    }
     put(key::EXPERIMENT, header.experiment.clone());
     put(key::VERSION, env!("CARGO_PKG_VERSION").to_owned());
     folder.write(file::CHECKPOINT, &checkpoint.to_bytes().map_err(model)?)?;
@@ -155,17 +159,6 @@ pub fn load(folder: &RunFolder) -> Result<Saved, CheckpointError> {
             problem: "is missing".into(),
         })
     };
-    fn value<T: serde::de::DeserializeOwned>(
-        run: &str,
-        key: &'static str,
-        text: &str,
-    ) -> Result<T, CheckpointError> {
-        serde_json::from_str(text).map_err(|e| CheckpointError::Header {
-            run: run.to_owned(),
-            key,
-            problem: format!("cannot be read ({e})"),
-        })
-    }
     let header = Header {
         chip: text(key::CHIP)?,
         trained_on: text(key::TRAINED_ON)?,
@@ -182,8 +175,21 @@ pub fn load(folder: &RunFolder) -> Result<Saved, CheckpointError> {
     Ok(Saved { run, tensors, header })
 }
 
+/// An entry of the header of `run`.
+fn value<T: serde::de::DeserializeOwned>(
+    run: &str,
+    key: &'static str,
+    text: &str,
+) -> Result<T, CheckpointError> {
+    serde_json::from_str(text).map_err(|e| CheckpointError::Header {
+        run: run.to_owned(),
+        key,
+        problem: format!("cannot be read ({e})"),
+    })
+}
+
 impl Saved {
-    /// Puts weights, optimizer and position back.
+    /// Puts weights, optimizer, position and what was estimated about the chip back.
     ///
     /// # Errors
     /// [`CheckpointError::Model`] if they do not fit the trainer's network.
@@ -193,6 +199,9 @@ impl Saved {
             .restore(network, Some(optimizer))
             .map_err(|source| CheckpointError::Model { run: self.run.clone(), source })?;
         trainer.position = self.header.position.clone();
+        let estimates = self.tensors.metadata.get(key::ESTIMATES);
+        let estimates = estimates.map(|text| value(&self.run, key::ESTIMATES, text)).transpose()?;
+        trainer.set_estimator(estimates);
         Ok(())
     }
 

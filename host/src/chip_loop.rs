@@ -5,7 +5,7 @@
 
 use crate::experiment::{Backward, Experiment, Observe, layer_targets};
 use spikeloop_calibration::{Calibration, ObserveReport, Translation, TranslationOptions};
-use spikeloop_hal::{Capabilities, Chip, ChipConfig, Health, Runner, TimeSplit};
+use spikeloop_hal::{Capabilities, Chip, ChipConfig, Health, Parameter, Runner, TimeSplit};
 use spikeloop_models::network::Network;
 use spikeloop_models::observation::Observation;
 use spikeloop_models::spike_train::SpikeTrains;
@@ -137,6 +137,19 @@ impl ChipLoop {
                 values.write_into(&mut layer.spec);
             }
         }
+    }
+
+    /// Takes thresholds of the units of a layer over, in units of the membrane; those of units that are not
+    /// there are ignored.
+    pub fn set_thresholds(&mut self, l: usize, thresholds: Vec<f32>) {
+        self.translation.set_thresholds(l, thresholds);
+    }
+
+    /// Time for which a membrane is held after a spike by design, in µs.
+    #[must_use]
+    pub fn refractory_us(&self) -> f64 {
+        let spec = self.capabilities().parameter(Parameter::Refractory);
+        spec.map_or(0.0, |spec| f64::from(spec.value(spec.code_default)))
     }
 
     /// The chip's own counters.

@@ -157,6 +157,9 @@ pub enum Backward {
     Nominal,
     /// Time constants and gain of every unit as the calibration measured them.
     Measured,
+    /// The same, and the threshold, as estimated from what the chip returns while it learns: needs no
+    /// calibration.
+    Estimated,
 }
 
 impl Backward {
@@ -166,14 +169,11 @@ impl Backward {
         match self {
             Self::Nominal => "nominal",
             Self::Measured => "measured",
+            Self::Estimated => "estimated",
         }
     }
 }
 
-/// The chip and how it is used.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ChipSpec {
 /// Who runs the forward passes of a warm start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -185,6 +185,10 @@ pub enum WarmStart {
     Twin,
 }
 
+/// The chip and how it is used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChipSpec {
     /// Selector, as for `--chip`; nothing or `software` trains the model alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
@@ -200,13 +204,13 @@ pub enum WarmStart {
     /// Which model the gradient goes back through.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub backward: Backward,
+    /// Who runs the warm start.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub warm_start: WarmStart,
     /// Whether a calibration sets the chip, or only says what it is like.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub codes: Codes,
 }
-    /// Who runs the warm start.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub warm_start: WarmStart,
 
 fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

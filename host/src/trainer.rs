@@ -10,6 +10,7 @@ use crate::data::{Dataset, Split};
 use crate::experiment::{Backward, Experiment, ExperimentError, WarmStart};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
+use spikeloop_calibration::in_loop::{self, Estimator};
 use spikeloop_models::dropout::DropoutMask;
 use spikeloop_models::encode::Grid;
 use spikeloop_models::error::ModelError;
@@ -151,6 +152,8 @@ pub struct Trainer<'a> {
     chip: Option<ChipLoop>,
     /// Parameters of the layers by design.
     nominal: Vec<LayerSpec>,
+    /// Parameters of the chip's neurons as far as its answers showed them, if the gradient wants them.
+    estimator: Option<Estimator>,
     grid: Grid,
     order: Vec<u32>,
     /// Epoch that `order` belongs to.
@@ -193,6 +196,7 @@ impl<'a> Trainer<'a> {
             inference,
             chip: None,
             nominal,
+            estimator: None,
             grid: experiment.grid(),
             order: Vec::new(),
             ordered: None,
@@ -207,10 +211,45 @@ impl<'a> Trainer<'a> {
     /// the experiment says so.
     pub fn attach(&mut self, chip: ChipLoop) {
         self.forget_chip();
-        if self.experiment.chip.backward == Backward::Measured {
-            chip.describe(&mut self.network);
+        match self.experiment.chip.backward {
+            Backward::Nominal => {}
+            Backward::Measured => chip.describe(&mut self.network),
+            Backward::Estimated if self.estimator.is_none() => {
+                let on_chip = |l| chip.translation().on_chip(l);
+                let options = in_loop::Options {
+                    refractory_us: chip.refractory_us(),
+                    ..in_loop::Options::default()
+                };
+                self.estimator = Some(Estimator::new(&self.network, on_chip, options));
+            }
+            // Restored with a checkpoint.
+            Backward::Estimated => {}
         }
         self.chip = Some(chip);
+        self.use_estimates();
+    }
+
+    /// What was estimated about the chip's neurons so far.
+    #[must_use]
+    pub fn estimator(&self) -> Option<&Estimator> {
+        self.estimator.as_ref()
+    }
+
+    /// Goes on with these estimates.
+    pub fn set_estimator(&mut self, estimator: Option<Estimator>) {
+        self.estimator = estimator;
+    }
+
+    /// Brings the estimates into the gradient, and thresholds to where membranes are read.
+    fn use_estimates(&mut self) {
+        let (Some(estimator), Some(chip)) = (&self.estimator, &mut self.chip) else { return };
+        for (l, nominal) in self.nominal.iter().enumerate() {
+            let Some(units) = estimator.layer(l) else { continue };
+            let mut spec = nominal.clone();
+            estimator.write_into(l, &mut spec);
+            self.network.layers[l].spec = spec;
+            chip.set_thresholds(l, units.iter().map(|p| p.threshold.value as f32).collect());
+        }
     }
 
     /// Gives the chip back: from now on the model runs forward passes.
@@ -272,6 +311,7 @@ impl<'a> Trainer<'a> {
         let tally = self.learn(first_trial, key, mask.as_ref())?;
         self.position.tally = tally;
         self.position.batch += 1;
+        self.use_estimates();
         if self.position.batch < self.batches_per_epoch() {
             return Ok(Step::Batch);
         }
@@ -333,6 +373,7 @@ impl<'a> Trainer<'a> {
         let (batch, labels, method, part) =
             (&self.batch, &self.labels, &mut self.method, &mut self.part);
         let size = batch.samples();
+        let estimator = &mut self.estimator;
         let mut learn = |range: std::ops::Range<usize>,
                          observation: Option<&Observation<f32>>|
          -> Result<(), TrainError> {
@@ -341,6 +382,9 @@ impl<'a> Trainer<'a> {
             let chunk =
                 Chunk { inputs: part, labels, first: range.start, batch: size, tie_break_key: key };
             tally.add(method.accumulate(&chunk, observation)?, labels);
+            if let (Some(estimator), Some(observation)) = (estimator.as_mut(), observation) {
+                estimator.update(part, observation, network);
+            }
             Ok(())
         };
         let limits = match &mut self.chip {
