@@ -61,6 +61,8 @@ pub mod expect;
 pub mod experiment;
 pub mod interrupt;
 pub mod log;
+pub mod parity;
+pub mod parity_report;
 pub mod picture;
 pub mod report;
 pub mod robustness;

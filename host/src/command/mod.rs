@@ -17,6 +17,7 @@ pub mod eval;
 pub mod info;
 pub mod list;
 pub mod output;
+pub mod parity;
 pub mod robustness;
 pub mod table;
 pub mod train;
@@ -98,6 +99,8 @@ pub enum Verb {
     Train(train::Args),
     /// Show what the weights of a run are worth on a chip
     Eval(eval::Args),
+    /// Find out why a chip does not do what the model of a run says
+    Parity(parity::Args),
     /// Study accuracy against mismatch, for several ways of bringing a network onto a chip
     Robustness(robustness::Args),
     /// Make a digital twin of a chip, and see how well it foretells the chip
@@ -221,6 +224,7 @@ fn dispatch(verb: &Verb, context: &Context) -> Result<ExitCode, CommandError> {
         Verb::Calibration(args) => calibration::run(args, context),
         Verb::Train(args) => train::run(args, context),
         Verb::Eval(args) => eval::run(args, context),
+        Verb::Parity(args) => parity::run(args, context),
         Verb::Robustness(args) => robustness::run(args, context),
         Verb::Twin(args) => twin::run(args, context),
         Verb::Completions(args) => completions::run(args, context),
