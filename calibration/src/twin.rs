@@ -33,6 +33,9 @@ const SYNAPSE_UNIT: f64 = 1.0 / 8192.0;
 /// From a spike to its effect on another neuron, µs: not measured (guess, as in the shipped profiles).
 const AXONAL_DELAY_US: f64 = 0.5;
 
+/// Marks the description of a twin that holds at one code for all neurons.
+const UNIFORM: &str = ", with one code for all neurons";
+
 /// Fits a twin to the chip on the bench: measures its synapses, takes the rest from the calibration.
 ///
 /// # Errors
@@ -67,6 +70,13 @@ pub fn synapses(
 #[must_use]
 pub fn is_of(twin: &DrawnChip, caps: &Capabilities) -> bool {
     twin.seed == caps.identity.serial && twin.profile.name == name_of(caps)
+}
+
+/// Codes at which a twin describes its chip.
+#[must_use]
+pub fn setting_of(twin: &DrawnChip) -> Setting {
+    let uniform = twin.profile.description.ends_with(UNIFORM);
+    if uniform { Setting::Uniform } else { Setting::Calibrated }
 }
 
 /// Name of the profile of a twin. Bounded, because a chip's name is.
@@ -108,11 +118,7 @@ fn deviations(
 
 /// A twin from what was measured, at the codes that the calibration found.
 #[must_use]
-pub fn describe(
-    caps: &Capabilities,
-    calibration: &Calibration,
-    synapses: &Synapses,
-) -> DrawnChip {
+pub fn describe(caps: &Capabilities, calibration: &Calibration, synapses: &Synapses) -> DrawnChip {
     describe_at(caps, calibration, synapses, Setting::Calibrated)
 }
 
@@ -128,7 +134,10 @@ pub fn describe_at(
     let factor =
         |p| deviations(caps, calibration, setting, p, 1.0, |v, d| (v / d).clamp(0.15, 10.0));
     let offset = |p| deviations(caps, calibration, setting, p, 0.0, |v, d| v - d);
-    let profile = profile_of(caps, calibration);
+    let mut profile = profile_of(caps, calibration);
+    if setting == Setting::Uniform {
+        profile.description.push_str(UNIFORM);
+    }
     let step = profile.nominal.refractory_step_us;
     let inhibitory = |own, shared| if caps.parameter(own).is_some() { own } else { shared };
     let converter = &calibration.converter;

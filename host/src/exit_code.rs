@@ -120,7 +120,7 @@ impl ExitCode {
             TwinError::Calibration(error) => Self::of_fit(error),
             TwinError::Chip(error) => Self::of(error),
             TwinError::File(_) => Self::Files,
-            TwinError::OtherChip { .. } => Self::DeviceRefused,
+            TwinError::OtherChip { .. } | TwinError::OtherCodes { .. } => Self::DeviceRefused,
         }
     }
 

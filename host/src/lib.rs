@@ -47,6 +47,7 @@
 //! # Exit codes of the program
 //! See [`exit_code`].
 
+pub mod advise;
 pub mod cache;
 pub mod calibrate;
 pub mod calibration_choice;

@@ -19,6 +19,7 @@ use crate::run_folder::{RunFolder, RunFolderError, file};
 use crate::summary::{ChipSummary, EpochMetrics, Phase, Summary, Transfer};
 use crate::trainer::{Evaluation, Step, Tally, TrainError, Trainer};
 use crate::twin::{Twin, TwinError};
+use spikeloop_calibration::Codes;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A checkpoint is written at the end of an epoch, and this long after the last one.
@@ -202,7 +203,8 @@ impl<'a> Run<'a> {
             let network = &run.trainer.network;
             if experiment.chip.warm_start == WarmStart::Twin {
                 let known = known.ok_or(LoopError::NoCalibration)?;
-                let twin = Twin::load(&run.folder.file(file::TWIN), caps, known)?;
+                let twin =
+                    Twin::load(&run.folder.file(file::TWIN), caps, known, Codes::Calibrated)?;
                 let (played, own) = (twin.open(rayon::current_num_threads())?, &twin.calibration);
                 run.twin =
                     Some(ChipLoop::calibrated(played, network, experiment, observe, Some(own))?);

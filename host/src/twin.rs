@@ -39,6 +39,20 @@ pub enum TwinError {
     /// A file that is no chip.
     #[error(transparent)]
     File(#[from] spikeloop_hal::emulator::EmulatorError),
+    /// A twin at other codes than those it is to be used with.
+    #[error(
+        "{path} describes the chip {described}, not {wanted}: make another with `spikeloop twin fit`{remedy}"
+    )]
+    OtherCodes {
+        /// The file.
+        path: PathBuf,
+        /// At which codes it describes the chip.
+        described: &'static str,
+        /// At which codes it is to be used.
+        wanted: &'static str,
+        /// Option to be added.
+        remedy: &'static str,
+    },
     /// A chip file that is not the twin of this chip.
     #[error(
         "{path} is not a twin of {chip} but of {of}: make one with `spikeloop twin fit --chip ...`"
@@ -60,6 +74,8 @@ pub struct Twin {
     pub drawn: DrawnChip,
     /// The calibration under the twin's name.
     pub calibration: Calibration,
+    /// Codes at which it describes the chip.
+    pub codes: Codes,
 }
 
 /// A chip after everything a twin needs was measured on it.
@@ -102,7 +118,8 @@ impl Twin {
     fn new(drawn: DrawnChip, calibration: &Calibration) -> Result<Self, TwinError> {
         let emulator = Emulator::from_chip(drawn.clone(), None, 1)?;
         let calibration = twin::calibration_of(emulator.capabilities(), calibration);
-        Ok(Self { drawn, calibration })
+        let codes = twin::setting_of(&drawn);
+        Ok(Self { drawn, calibration, codes })
     }
 
     /// The emulator that plays it.
@@ -119,16 +136,20 @@ impl Twin {
         path.with_extension("calibration.json")
     }
 
-    /// Writes the twin and its calibration, and puts the calibration where runs look for it.
+    /// Writes the twin and, if it stands at calibrated codes, its calibration, and puts the calibration where runs
+    /// look for it. Returns the calibration's file.
     ///
     /// # Errors
     /// Files that cannot be written. A cache that cannot be written is none: the file remains.
-    pub fn save(&self, path: &Path, cache: &Cache) -> Result<PathBuf, TwinError> {
+    pub fn save(&self, path: &Path, cache: &Cache) -> Result<Option<PathBuf>, TwinError> {
         if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
             // What cannot be made here is reported when the file is written.
             let _ = std::fs::create_dir_all(folder);
         }
         self.drawn.save(path)?;
+        if self.codes == Codes::Uniform {
+            return Ok(None);
+        }
         let beside = Self::calibration_path(path);
         self.calibration.save(&beside)?;
         let emulator = Emulator::from_chip(self.drawn.clone(), None, 1)?;
@@ -136,29 +157,48 @@ impl Twin {
         if let Err(error) = cache.store(&key, &self.calibration) {
             tracing::warn!("runs on the twin need --calibration {}: {error}", beside.display());
         }
-        Ok(beside)
+        Ok(Some(beside))
     }
 
-    /// Reads the twin in `path` of the chip that `caps` describe, with the calibration of the chip.
+    /// Reads the twin in `path` of the chip that `caps` describe, with the calibration of the chip, to be used at
+    /// `codes`.
     ///
     /// # Errors
-    /// A file that is missing or damaged, [`TwinError::OtherChip`].
+    /// A file that is missing or damaged, [`TwinError::OtherChip`], [`TwinError::OtherCodes`].
     pub fn load(
         path: &Path,
         caps: &Capabilities,
         calibration: &Calibration,
+        codes: Codes,
     ) -> Result<Self, TwinError> {
-        let drawn = DrawnChip::load(path)?;
-        if !twin::is_of(&drawn, caps) {
-            let of = match drawn.profile.name.strip_prefix("twin-of-") {
-                Some(kind) => format!("{kind} #{:016x}", drawn.seed),
-                None => format!("{}, which is an emulated chip and no twin", drawn.profile.name),
-            };
-            let chip = caps.identity.to_string();
-            return Err(TwinError::OtherChip { path: path.to_owned(), of, chip });
+        let twin = Self::new(read(path, caps)?, calibration)?;
+        if twin.codes == codes {
+            return Ok(twin);
         }
-        Self::new(drawn, calibration)
+        let [described, wanted] = [twin.codes, codes].map(|c| match c {
+            Codes::Calibrated => "at calibrated codes",
+            Codes::Uniform => "with one code for all neurons",
+        });
+        let remedy = if codes == Codes::Uniform { " --uncalibrated" } else { "" };
+        Err(TwinError::OtherCodes { path: path.to_owned(), described, wanted, remedy })
     }
+}
+
+/// Reads a chip file that must describe the chip of `caps`.
+///
+/// # Errors
+/// A file that is missing or damaged, [`TwinError::OtherChip`].
+pub fn read(path: &Path, caps: &Capabilities) -> Result<DrawnChip, TwinError> {
+    let drawn = DrawnChip::load(path)?;
+    if twin::is_of(&drawn, caps) {
+        return Ok(drawn);
+    }
+    let of = match drawn.profile.name.strip_prefix("twin-of-") {
+        Some(kind) => format!("{kind}/{:016x}", drawn.seed),
+        None => format!("{}, which is an emulated chip and no twin", drawn.profile.name),
+    };
+    let chip = caps.identity.to_string();
+    Err(TwinError::OtherChip { path: path.to_owned(), of, chip })
 }
 
 /// The calibration of a chip: the one given, or made now with the default targets and kept in `cache`. Gives the
@@ -199,7 +239,7 @@ pub fn check(
 ) -> Result<(Box<dyn Chip>, Agreement, Cost), TwinError> {
     let mut bench = Bench::new(chip, SERIES + 1);
     let mut played = Bench::new(twin.open(threads)?, SERIES + 1);
-    let agreement = probe::compare(&mut bench, &mut played, calibration, 1)?;
+    let agreement = probe::compare(&mut bench, &mut played, calibration, twin.codes, 1)?;
     let cost = bench.cost();
     Ok((bench.into_chip(), agreement, cost))
 }

@@ -9,6 +9,7 @@ use crate::fit::median;
 use crate::measure::psp::kappa;
 use crate::measure::traces::Sampling;
 use crate::result::Calibration;
+use crate::translation::Codes;
 use serde::{Deserialize, Serialize};
 use spikeloop_hal::{Capabilities, ChipConfig, Parameter, SpikeEvent};
 use spikeloop_models::random;
@@ -46,7 +47,8 @@ pub struct Agreement {
     pub neurons: usize,
 }
 
-/// Runs the same random programs on a chip and its twin at the codes of the calibration. `seed` draws them.
+/// Runs the same random programs on a chip and its twin, at the codes of the calibration or at one code for all
+/// neurons. `seed` draws them.
 ///
 /// # Errors
 /// Failures of either; [`Error::TwinNeedsMembranes`] on a chip without converter.
@@ -54,10 +56,11 @@ pub fn compare(
     chip: &mut Bench,
     twin: &mut Bench,
     calibration: &Calibration,
+    codes: Codes,
     seed: u64,
 ) -> Result<Agreement, Error> {
     let caps = chip.capabilities().clone();
-    let probes = probes(&caps, calibration, seed).ok_or(Error::TwinNeedsMembranes)?;
+    let probes = probes(&caps, calibration, codes, seed).ok_or(Error::TwinNeedsMembranes)?;
     let on_chip = chip.round(&probes)?;
     let on_twin = twin.round(&probes)?;
     let usable: Vec<usize> =
@@ -97,7 +100,12 @@ pub fn compare(
 }
 
 /// Two setups a probe: membranes without firing, spikes without membranes. `None` without a converter.
-fn probes(caps: &Capabilities, calibration: &Calibration, seed: u64) -> Option<Vec<Setup>> {
+fn probes(
+    caps: &Capabilities,
+    calibration: &Calibration,
+    codes: Codes,
+    seed: u64,
+) -> Option<Vec<Setup>> {
     let typical = |p: Parameter| {
         let result = calibration.parameter(p)?;
         Some(median(result.after.iter().filter(|e| e.is_good()).map(|e| e.value)))
@@ -120,7 +128,9 @@ fn probes(caps: &Capabilities, calibration: &Calibration, seed: u64) -> Option<V
     for probe in 0..PROBES {
         let mut rng = random::stream(seed, probe);
         let mut quiet = ChipConfig::power_up(caps);
-        calibration.apply(&mut quiet);
+        if codes == Codes::Calibrated {
+            calibration.apply(&mut quiet);
+        }
         quiet.enabled.copy_from_slice(&calibration.usable());
         quiet.spiking.fill(false);
         for row in 0..usize::from(caps.inputs) {

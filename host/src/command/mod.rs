@@ -5,6 +5,7 @@
 //! [`Verb`] and one arm in `dispatch`. Results go to standard output through [`output`],
 //! everything else to standard error through [`tracing`] and [`Context::progress`].
 
+pub mod advise;
 pub mod calibrate;
 pub mod calibration;
 pub mod calibration_check;
@@ -103,6 +104,8 @@ pub enum Verb {
     Parity(parity::Args),
     /// Study accuracy against mismatch, for several ways of bringing a network onto a chip
     Robustness(robustness::Args),
+    /// Say which way onto a chip is worth its cost, played on its digital twin
+    Advise(advise::Args),
     /// Make a digital twin of a chip, and see how well it foretells the chip
     Twin(twin::Args),
     /// Print a completion script for a shell
@@ -226,6 +229,7 @@ fn dispatch(verb: &Verb, context: &Context) -> Result<ExitCode, CommandError> {
         Verb::Eval(args) => eval::run(args, context),
         Verb::Parity(args) => parity::run(args, context),
         Verb::Robustness(args) => robustness::run(args, context),
+        Verb::Advise(args) => advise::run(args, context),
         Verb::Twin(args) => twin::run(args, context),
         Verb::Completions(args) => completions::run(args, context),
     }

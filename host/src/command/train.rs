@@ -139,8 +139,18 @@ fn prepare_twin(
     folder: &RunFolder,
 ) -> Result<Device, CommandError> {
     let Some(Device { selector, chip, calibration }) = device else {
-        return Err(CommandError::Usage("--pretrain twin needs a chip: name one with --chip".into()));
+        return Err(CommandError::Usage(
+            "--pretrain twin needs a chip: name one with --chip".into(),
+        ));
     };
+    if args.calibration == Some(Choice::None) {
+        let why = "--pretrain twin needs a calibration: leave --calibration none out";
+        return Err(CommandError::Usage(why.into()));
+    }
+    if let Some(path) = &args.twin {
+        // Before a calibration is made for a twin that cannot be used.
+        twin::read(path, chip.capabilities()).map_err(super::twin::failed)?;
+    }
     let (cache, file) = (cache::calibrations(), folder.file(file::TWIN));
     if calibration.is_none() {
         tracing::info!("no calibration of {} yet: making one", chip.capabilities().identity);
@@ -150,7 +160,7 @@ fn prepare_twin(
     let (mut chip, calibration, _) =
         twin::calibrated(chip, known, &cache, time).map_err(super::twin::failed)?;
     let made = match &args.twin {
-        Some(path) => Twin::load(path, chip.capabilities(), &calibration),
+        Some(path) => Twin::load(path, chip.capabilities(), &calibration, Codes::Calibrated),
         None => {
             tracing::info!("making a twin: measuring synapses");
             let measured = Measured::new(chip, calibration.clone()).map_err(super::twin::failed)?;

@@ -46,6 +46,9 @@ pub struct Fit {
     /// Calibration of the chip: a file, or the newest of the chip in the cache [default: the newest, or a new one]
     #[arg(long, value_name = "FILE")]
     pub calibration: Option<Choice>,
+    /// Describe the chip with one code for all neurons instead of the calibrated ones
+    #[arg(long)]
+    pub uncalibrated: bool,
     /// File of the twin; its calibration is written beside it
     #[arg(long, value_name = "FILE", default_value = "twin.toml")]
     pub out: PathBuf,
@@ -66,6 +69,9 @@ pub struct Compare {
     /// The twin
     #[arg(long, value_name = "FILE")]
     pub twin: PathBuf,
+    /// Compare with one code for all neurons, as `twin fit --uncalibrated` describes the chip
+    #[arg(long)]
+    pub uncalibrated: bool,
     /// Calibration of the chip: a file, or the newest of the chip in the cache [default: the newest]
     #[arg(long, value_name = "FILE")]
     pub calibration: Option<Choice>,
@@ -83,7 +89,7 @@ struct Report<'a> {
     chip: String,
     twin: String,
     file: &'a Path,
-    calibration: &'a Path,
+    calibration: Option<&'a Path>,
     /// Whether a calibration had to be made first; its cost is then in `cost`.
     calibrated_now: bool,
     check: Agreement,
@@ -135,9 +141,10 @@ fn fit(args: &Fit, context: &Context) -> Result<ExitCode, CommandError> {
     let chip = super::open_with(&selector, args.threads)?;
     tracing::info!("chip {} at {selector}", chip.capabilities().identity);
     let (chip, calibration, spent) = calibrated(chip, args.calibration.as_ref())?;
+    let codes = if args.uncalibrated { Codes::Uniform } else { Codes::Calibrated };
     tracing::info!("measuring synapses");
     let measured = Measured::new(chip, calibration).map_err(failed)?;
-    let made = measured.twin(Codes::Calibrated).map_err(failed)?;
+    let made = measured.twin(codes).map_err(failed)?;
     let beside = made.save(&args.out, &cache::calibrations()).map_err(failed)?;
     let mut cost = measured.cost;
     let threads = args.threads.unwrap_or_else(rayon::current_num_threads);
@@ -149,7 +156,7 @@ fn fit(args: &Fit, context: &Context) -> Result<ExitCode, CommandError> {
         chip: measured.caps.identity.to_string(),
         twin: made.calibration.provenance.chip.clone(),
         file: &args.out,
-        calibration: &beside,
+        calibration: beside.as_deref(),
         calibrated_now: spent.is_some(),
         check,
         cost,
@@ -166,10 +173,15 @@ fn render(report: &Report<'_>, selector: &str) -> String {
     let (check, cost) = (&report.check, &report.cost);
     let with = if report.calibrated_now { ", calibration included" } else { "" };
     let file = report.file.display();
-    pairs([
+    let mut facts = vec![
         ("chip", format!("{} at {selector}", report.chip)),
         ("twin", format!("{} in {file}", report.twin)),
-        ("calibration", report.calibration.display().to_string()),
+        (
+            "calibration",
+            report
+                .calibration
+                .map_or("none: one code for all neurons".into(), |p| p.display().to_string()),
+        ),
         (
             "membranes",
             format!(
@@ -194,8 +206,13 @@ fn render(report: &Report<'_>, selector: &str) -> String {
             ),
         ),
         ("use it", format!("spikeloop train CONFIG --chip emu:chip={file}")),
-        ("", format!("spikeloop train CONFIG --chip {selector} --pretrain twin --twin {file}")),
-    ])
+    ];
+    if report.calibration.is_some() {
+        let line =
+            format!("spikeloop train CONFIG --chip {selector} --pretrain twin --twin {file}");
+        facts.push(("", line));
+    }
+    pairs(facts)
 }
 
 fn compare(args: &Compare, context: &Context) -> Result<ExitCode, CommandError> {
@@ -210,12 +227,14 @@ fn compare(args: &Compare, context: &Context) -> Result<ExitCode, CommandError> 
     let Some(chosen) = known else {
         return Err(super::calibration::not_calibrated(&caps.identity.to_string()));
     };
-    let twin = Twin::load(&args.twin, &caps, &chosen.calibration).map_err(failed)?;
+    let codes = if args.uncalibrated { Codes::Uniform } else { Codes::Calibrated };
+    let twin = Twin::load(&args.twin, &caps, &chosen.calibration, codes).map_err(failed)?;
     let threads = args.threads.unwrap_or_else(rayon::current_num_threads);
     let mut found = Vec::new();
     for run in &args.runs {
-        let own = (open()?, &chosen.calibration);
-        let played = (twin.open(threads).map_err(failed)?, &twin.calibration);
+        let known = |calibration| (!args.uncalibrated).then_some(calibration);
+        let own = (open()?, known(&chosen.calibration));
+        let played = (twin.open(threads).map_err(failed)?, known(&twin.calibration));
         let (chip, twin) = accuracies(run, args.data.as_deref(), [own, played])?;
         found.push(Pair { name: run.display().to_string(), chip, twin });
         if context.interrupt.requested() {
@@ -235,7 +254,7 @@ fn compare(args: &Compare, context: &Context) -> Result<ExitCode, CommandError> 
 fn accuracies(
     run: &Path,
     data_dir: Option<&Path>,
-    [a, b]: [(Box<dyn Chip>, &Calibration); 2],
+    [a, b]: [(Box<dyn Chip>, Option<&Calibration>); 2],
 ) -> Result<(f64, f64), CommandError> {
     let folder = RunFolder::open(run).map_err(anyhow::Error::from)?;
     let experiment: Experiment = config::load(&folder.file(file::CONFIG).to_string_lossy(), &[])
@@ -246,8 +265,7 @@ fn accuracies(
     saved.restore(&mut trainer).map_err(anyhow::Error::from)?;
     let network = &trainer.network;
     let on = |(chip, calibration)| {
-        twin::accuracy(&experiment, &data, network, chip, Some(calibration))
-            .map_err(anyhow::Error::from)
+        twin::accuracy(&experiment, &data, network, chip, calibration).map_err(anyhow::Error::from)
     };
     Ok((on(a)?, on(b)?))
 }
