@@ -94,7 +94,7 @@ fn map(
         centre: 0.0,
         block: if estimates.len() > BLOCK { BLOCK } else { 0 },
     };
-    let caption = format!("{caption}: distance from the target over the array ({unit})");
+    let caption = format!("{caption}: distance from the target ({unit})");
     shown(&caption, &see, &array.draw())
 }
 

@@ -152,7 +152,7 @@ fn specification_reads_from_text_and_refuses_unknown_keys() {
 }
 
 /// All pixels of one family with the sum of each set.
-fn pixel_sums(images: &images::Images) -> [u64; 2] {
+fn pixel_sums(images: &images::Files) -> [u64; 2] {
     [0, 1].map(|i| images.pixels[i].iter().map(|&p| u64::from(p)).sum())
 }
 

@@ -24,7 +24,7 @@ pub struct Array {
 
 const WIDTH: f64 = 360.0;
 const LEFT: f64 = 44.0;
-const RIGHT: f64 = WIDTH - 66.0;
+const RIGHT: f64 = WIDTH - 74.0;
 
 /// Neurons in a row: a power of two near that of an array twice as wide as high.
 #[must_use]
