@@ -117,6 +117,9 @@ pub struct Study {
     /// Models that the gradient goes back through, for ways that learn.
     #[serde(default = "nominal")]
     pub backward: Vec<Backward>,
+    /// What the calibrated chips are calibrated to.
+    #[serde(default)]
+    pub targets: TargetFile,
 }
 
 fn nominal() -> Vec<Backward> {
@@ -304,7 +307,7 @@ impl Study {
             Box::new(Emulator::from_options(&self.options(sigma, chip), 1)?);
         let mut calibration = None;
         if way.is_calibrated() || backward == Backward::Measured {
-            calibration = Some(calibrated(emulator, cache)?);
+            calibration = Some(calibrated(emulator, &self.targets, cache)?);
             // The calibrated chip as it is after power-up: a study does not depend on what came before.
             emulator = Box::new(Emulator::from_options(&self.options(sigma, chip), 1)?);
         }
@@ -339,11 +342,15 @@ impl Cell {
     }
 }
 
-/// The calibration of an emulated chip with the default targets, made once and then kept.
-fn calibrated(chip: Box<dyn Chip>, cache: &Cache) -> Result<Calibration, StudyError> {
+/// The calibration of an emulated chip, made once and then kept.
+fn calibrated(
+    chip: Box<dyn Chip>,
+    targets: &TargetFile,
+    cache: &Cache,
+) -> Result<Calibration, StudyError> {
     // No clock: the study's files are the same whenever it runs.
-    let (targets, time) = (TargetFile::default(), "1970-01-01T00:00:00Z".to_owned());
-    let request = Request { targets: &targets, cache, fresh: false, time };
+    let time = "1970-01-01T00:00:00Z".to_owned();
+    let request = Request { targets, cache, fresh: false, time };
     Ok(calibrate::calibrate(chip, &request, &calibrate::Unwatched)?.calibration)
 }
 
@@ -420,6 +427,7 @@ mod tests {
             fine_tune_epochs: 1,
             fine_tune_rate: 1e-3,
             backward: vec![Backward::Nominal, Backward::Measured],
+            targets: TargetFile::default(),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::result::Calibration;
 use crate::target::{LayerTarget, Site};
 use serde::{Deserialize, Serialize};
-use spikeloop_hal::{Capabilities, ChipConfig, Parameter};
+use spikeloop_hal::{Capabilities, ChipConfig, Law, Parameter};
 use spikeloop_models::layer::{InputScale, LayerSpec, PerUnit};
 
 /// Smallest θ of a neuron, as a share of the target: a neuron with less fires at anything, and dividing
@@ -140,11 +140,23 @@ impl<'a> Known<'a> {
     fn measured(&self, parameter: Parameter, neuron: usize) -> Option<(u16, f64)> {
         let found = self.calibration.parameter(parameter)?;
         let spec = self.caps.parameter(parameter)?;
-        let (code, estimate) = match self.codes {
-            Codes::Calibrated => (found.codes[neuron], found.after[neuron]),
-            Codes::Uniform => (spec.code_default, found.before[neuron]),
+        let (before, after) = (found.before[neuron], found.after[neuron]);
+        let (own, common) = (found.codes[neuron], spec.code_default);
+        let (code, value) = match self.codes {
+            Codes::Calibrated if after.is_good() => (own, after.value),
+            Codes::Uniform if before.is_good() => (common, before.value),
+            // A neuron that had to be set before it could be measured: its deviation is carried back.
+            Codes::Uniform if after.is_good() => {
+                let (at, was) = (f64::from(spec.value(common)), f64::from(spec.value(own)));
+                let moved = match spec.law {
+                    Law::Linear { .. } => after.value + at - was,
+                    _ => after.value * at / was,
+                };
+                (common, moved)
+            }
+            _ => return None,
         };
-        (estimate.is_good() && estimate.value > 0.0).then_some((code, estimate.value))
+        (value > 0.0).then_some((code, value))
     }
 
     /// Measured value over design value.
@@ -191,13 +203,14 @@ impl<'a> Known<'a> {
     /// Everything about one neuron under `config`.
     pub(super) fn neuron(&self, neuron: usize, config: &ChipConfig) -> Neuron {
         use Parameter as P;
-        let potential = |p| {
-            let measured = self.measured(p, neuron).map(|(_, value)| value);
-            measured.or_else(|| self.target(p)).unwrap_or(0.0)
-        };
+        let potential = |p| self.measured(p, neuron).map(|(_, value)| value);
         let theta =
             self.target(P::Threshold).unwrap_or(1.0) - self.target(P::LeakPotential).unwrap_or(0.0);
-        let own = potential(P::Threshold) - potential(P::LeakPotential);
+        // The two potentials go together: with one of them unknown so is their difference.
+        let own = match (potential(P::Threshold), potential(P::LeakPotential)) {
+            (Some(threshold), Some(leak)) => threshold - leak,
+            _ => theta,
+        };
         let tau = |p| self.time_constant(p, neuron, config);
         let gain = |p| self.measured(p, neuron).map(|(_, value)| value).or_else(|| self.target(p));
         let channel = self.calibration.converter.gain[neuron];
@@ -278,3 +291,6 @@ pub(super) fn set_time_constants(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use crate::run_report;
 use crate::trainer::Trainer;
 use serde::Serialize;
 use spikeloop_calibration::cache::Cache;
+use spikeloop_calibration::targets::TargetFile;
 use spikeloop_hal::Selector;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -44,6 +45,9 @@ pub struct Args {
     /// Models that the gradient goes back through, for ways that learn
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "nominal")]
     pub backward: Vec<Backward>,
+    /// Targets for ways that calibrate, as for `calibrate` [default: the chip's design values]
+    #[arg(long, value_name = "TOML")]
+    pub target: Option<PathBuf>,
     /// Kind of chip: an emulator without sigma and seed
     #[arg(long, value_name = "SELECTOR", default_value = "emu:preset=pnas-decal")]
     pub chip: Selector,
@@ -163,7 +167,17 @@ fn study(args: &Args, experiment: &Experiment) -> Result<Study, CommandError> {
         fine_tune_epochs: args.fine_tune_epochs,
         fine_tune_rate: args.fine_tune_rate.unwrap_or(experiment.learning.rate),
         backward: args.backward.clone(),
+        targets: targets(args.target.as_deref())?,
     })
+}
+
+/// What the chips are calibrated to.
+fn targets(path: Option<&Path>) -> Result<TargetFile, CommandError> {
+    let Some(path) = path else { return Ok(TargetFile::default()) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| CommandError::Usage(format!("--target {}: {e}", path.display())))?;
+    TargetFile::from_toml(&text)
+        .map_err(|e| CommandError::Usage(format!("--target {}: {e}", path.display())))
 }
 
 fn folder(args: &Args, experiment: &Experiment) -> Result<RunFolder, CommandError> {
