@@ -1,13 +1,13 @@
 //! Which way onto a chip is worth its cost? Four paths, played on the chip's digital twin.
 //!
 //! ```text
-//!                        weights from software    learned in the loop
+//!                        weights from software    then learned in the loop
 //! one code for all       naive                    in the loop
 //! calibrated             calibrated               calibrated, in the loop
 //! ```
 //!
 //! The twin foretells accuracies on samples held out from the training set, never on the test set. Learning is
-//! played shortened: as many epochs as are asked for, the same for all paths. Costs are those of the whole path on the
+//! played shortened: as many epochs as are asked for, cooling down as far as in all of them, the same for all paths. Costs are those of the whole path on the
 //! chip, as long as the experiment says.
 
 use crate::chip_loop::{ChipLoop, LoopError};
@@ -21,6 +21,7 @@ use spikeloop_calibration::bench::Cost;
 use spikeloop_calibration::{Calibration, Codes};
 use spikeloop_hal::{Capabilities, Chip};
 use spikeloop_models::network::Network;
+use spikeloop_models::optim::Schedule;
 use spikeloop_models::spike_train::SpikeTrains;
 
 /// Paths this much worse than the best one count as as good.
@@ -41,9 +42,9 @@ pub enum Path {
     Naive,
     /// Weights trained in software, calibrated.
     Calibrated,
-    /// Learned in the loop, one code for all neurons.
+    /// Weights trained in software, then learned in the loop, one code for all neurons.
     InTheLoop,
-    /// Calibrated, then learned in the loop.
+    /// The same, calibrated.
     CalibratedInTheLoop,
 }
 
@@ -68,8 +69,8 @@ impl Path {
         match self {
             Self::Naive => "write the weights trained in software to the chip as it is",
             Self::Calibrated => "calibrate, then write the weights trained in software",
-            Self::InTheLoop => "train in the loop, without a calibration",
-            Self::CalibratedInTheLoop => "calibrate, then train in the loop",
+            Self::InTheLoop => "train on in the loop, without a calibration",
+            Self::CalibratedInTheLoop => "calibrate, then train on in the loop",
         }
     }
 
@@ -176,6 +177,8 @@ impl Player {
         experiment.chip.codes = Codes::Calibrated;
         experiment.chip.warm_start = WarmStart::Software;
         experiment.learning.warm_start_epochs = 0;
+        let all = experiment.learning.epochs;
+        experiment.learning.schedule = shortened(experiment.learning.schedule, all, epochs);
         let data = held_out(data);
         let mut trainer = Trainer::new(&experiment, &data)?;
         learn(&mut trainer, epochs, stop)?;
@@ -197,9 +200,9 @@ impl Player {
         stop: &dyn Fn() -> bool,
     ) -> Result<f64, StudyError> {
         let mut trainer = Trainer::new(&self.experiment, &self.data)?;
-        if !path.learns() {
-            trainer.network.clone_from(&self.software);
-        }
+        // Learning goes on from these weights as well: from scratch a short training may fail altogether, which says
+        // nothing about the path.
+        trainer.network.clone_from(&self.software);
         let known = (path.codes() == Codes::Calibrated).then_some(calibration);
         let (network, observe) = (&trainer.network, self.experiment.chip.observe);
         let looped = ChipLoop::calibrated(chip, network, &self.experiment, observe, known)
@@ -209,6 +212,22 @@ impl Player {
             learn(&mut trainer, self.epochs, stop)?;
         }
         Ok(trainer.evaluate(&self.data.test, 0)?.tally.accuracy())
+    }
+}
+
+/// A schedule that cools down in `epochs` as far as the whole one does in `all`: without it a short training ends where
+/// the last step was large, and its accuracy is left to chance.
+fn shortened(schedule: Schedule, all: usize, epochs: usize) -> Schedule {
+    let ratio = all.max(1) as f64 / epochs.max(1) as f64;
+    if ratio <= 1.0 {
+        return schedule;
+    }
+    let less = |n: usize| ((n as f64 / ratio).round() as usize).max(1);
+    match schedule {
+        Schedule::Constant => Schedule::Constant,
+        Schedule::Exponential { factor } => Schedule::Exponential { factor: factor.powf(ratio) },
+        Schedule::Step { factor, every } => Schedule::Step { factor, every: less(every) },
+        Schedule::Cosine { epochs, floor } => Schedule::Cosine { epochs: less(epochs), floor },
     }
 }
 
@@ -398,6 +417,16 @@ mod tests {
     fn forecast(path: Path, accuracy: Option<f64>, chip_us: f64) -> Forecast {
         let cost = PathCost { trials: 0, runs: 0, chip_us };
         Forecast { path, accuracy, on_chip: None, trouble: None, cost }
+    }
+
+    #[test]
+    fn a_shortened_training_cools_down_as_far() {
+        let whole = Schedule::Exponential { factor: 0.975 };
+        let short = shortened(whole, 150, 10);
+        assert!((short.factor(10) / whole.factor(150) - 1.0).abs() < 1e-9, "{short:?}");
+        assert_eq!(shortened(whole, 10, 10), whole);
+        let cosine = Schedule::Cosine { epochs: 100, floor: 0.1 };
+        assert_eq!(shortened(cosine, 100, 10).factor(10), 0.1);
     }
 
     #[test]

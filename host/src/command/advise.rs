@@ -130,7 +130,13 @@ fn render(advice: &Advice, spent: &Cost) -> String {
     let mut facts = vec![
         ("advice", advice.sentence.clone()),
         ("chip", advice.chip.clone()),
-        ("software", format!("{:.2} %, no chip", 100.0 * advice.software)),
+        (
+            "software",
+            format!(
+                "{:.2} %, no chip; all paths begin with these weights",
+                100.0 * advice.software
+            ),
+        ),
         ("played", format!("on the twin, on samples held out from learning: {played}")),
         ("spread", spread.join(", ")),
         (
