@@ -27,7 +27,7 @@ const PLANTS: [(&str, Cause); 12] = [
     ("weights clipped", Cause::Saturation),
     ("converter rails", Cause::Saturation),
     ("bus: burst 4, 1 event/us", Cause::LostEvents),
-    ("bus: burst 8, 2 events/us", Cause::LostEvents),
+    ("bus: burst 2, 0.5 events/us", Cause::LostEvents),
     ("refractory +6 us", Cause::Timing),
     ("axonal delay +3 us", Cause::Timing),
     ("jitter 1 us", Cause::Timing),
@@ -74,7 +74,7 @@ fn planted(what: &str, seed: u64) -> DrawnChip {
             profile.nominal.threshold_lsb = 82.0;
         }
         "bus: burst 4, 1 event/us" => (profile.bus.burst, profile.bus.rate_per_us) = (4, 1.0),
-        "bus: burst 8, 2 events/us" => (profile.bus.burst, profile.bus.rate_per_us) = (8, 2.0),
+        "bus: burst 2, 0.5 events/us" => (profile.bus.burst, profile.bus.rate_per_us) = (2, 0.5),
         "refractory +6 us" => profile.nominal.refractory_us += 6.0,
         "axonal delay +3 us" => profile.time.axonal_delay_us += 3.0,
         "jitter 1 us" => profile.noise.spike_jitter_us = 1.0,
@@ -128,7 +128,7 @@ fn what_was_planted_is_the_first_suspect() {
     for (what, cause) in PLANTS.iter().filter(|(what, _)| what.contains(&only)) {
         let mut right = 0;
         for seed in 1..=chips() {
-            let parity = examine(planted(what, seed), if chips() > 1 { 64 } else { 32 });
+            let parity = examine(planted(what, seed), if chips() > 1 { 48 } else { 24 });
             let verdict = &parity.verdict;
             right += u64::from(verdict.first == Some(*cause));
             let list: Vec<String> = verdict

@@ -1,7 +1,7 @@
 //! What has to be known about a chip without a calibration: every parameter at the codes that the network runs
 //! with, measured without a search; and the time that a spike needs from neuron to neuron.
 
-use crate::bench::{Bench, Setup};
+use crate::bench::{Bench, Recorded, Setup};
 use crate::error::Error;
 use crate::estimate::{Estimate, Flag};
 use crate::measure::psp::{self, Purpose, kappa};
@@ -13,6 +13,7 @@ use crate::measure::traces::{Sampling, Traces};
 use crate::measure::{Converter, Effort, mean_design};
 use crate::result::{Calibration, Failure, ParameterResult, Provenance};
 use crate::targets::{Options, Target};
+use rayon::prelude::*;
 use spikeloop_hal::{Capabilities, ChipConfig, Parameter, SpikeEvent};
 use std::sync::Arc;
 
@@ -160,12 +161,15 @@ fn as_calibration(
 /// Neurons whose spikes are followed.
 const SOURCES: usize = 4;
 /// Trials of each.
-const REPEATS: usize = 16;
+const REPEATS: usize = 12;
 /// Input lines that make a source fire.
 const LINES: usize = 24;
-/// Longest time that is looked for, µs, and the grid on which it is looked for.
+/// Neurons that listen to each.
+const LISTENERS: usize = 32;
+/// Longest time that is looked for, µs, and the two grids on which it is looked for.
 const LONGEST_US: f64 = 12.0;
-const GRID_US: f64 = 0.1;
+const COARSE_US: f64 = 0.5;
+const FINE_US: f64 = 0.05;
 
 /// Time from a spike to its effect on another neuron, µs: the onset of responses to single neurons that were made
 /// to fire. `None` on chips without converter or without synapses between neurons.
@@ -210,36 +214,79 @@ pub fn axonal_delay(
         })
         .collect();
     let recorded = bench.round(&setups)?;
-    let candidates: Vec<f64> =
-        (0..=(LONGEST_US / GRID_US) as usize).map(|k| k as f64 * GRID_US).collect();
-    let mut misfit = vec![0.0; candidates.len()];
-    let mut heard = false;
-    for (recorded, source) in recorded.iter().zip(&sources) {
-        let spikes: Vec<f64> = recorded.spikes.iter().map(|s| caps.microseconds(s.tick)).collect();
-        if spikes.is_empty() {
-            continue;
-        }
-        heard = true;
-        let traces = Traces::new(recorded, &caps, sampling, &known.converter);
-        for n in (0..neurons).filter(|n| n != source) {
-            let value = |p: Parameter| known.parameter(p).map(|r| r.after[n]);
-            let (Some(m), Some(s)) = (value(Parameter::TauMem), value(Parameter::TauSynExc)) else {
-                continue;
-            };
-            if !(m.is_good() && s.is_good()) {
-                continue;
-            }
-            for (sum, delay) in misfit.iter_mut().zip(&candidates) {
-                let shape = |t: &f64| -> f64 {
-                    spikes.iter().map(|at| kappa(t - at - delay, m.value, s.value)).sum()
-                };
-                let shape: Vec<f64> = traces.times_us.iter().map(shape).collect();
-                *sum += residual(&shape, traces.of(n));
-            }
-        }
+    let responses: Vec<Response> = recorded
+        .iter()
+        .zip(&sources)
+        .flat_map(|(recorded, source)| responses(recorded, *source, &caps, sampling, known))
+        .collect();
+    let step = |from: f64, by: f64, count: usize| -> Option<f64> {
+        let misfit = |k: &usize| -> f64 {
+            let delay = from + *k as f64 * by;
+            responses.par_iter().map(|r| r.misfit(delay)).sum()
+        };
+        let misfits: Vec<f64> = (0..=count).collect::<Vec<_>>().iter().map(misfit).collect();
+        let best = (0..=count).min_by(|a, b| misfits[*a].total_cmp(&misfits[*b]))?;
+        Some(from + best as f64 * by)
+    };
+    if responses.is_empty() {
+        return Ok(None);
     }
-    let best = (0..misfit.len()).min_by(|a, b| misfit[*a].total_cmp(&misfit[*b]));
-    Ok(best.filter(|_| heard).map(|k| candidates[k]))
+    let coarse = step(0.0, COARSE_US, (LONGEST_US / COARSE_US) as usize);
+    let around = (2.0 * COARSE_US / FINE_US) as usize;
+    Ok(coarse.and_then(|at| step((at - COARSE_US).max(0.0), FINE_US, around)))
+}
+
+/// The membrane of one neuron after the spikes of another one.
+struct Response {
+    times_us: Vec<f64>,
+    values: Vec<f64>,
+    spikes_us: Vec<f64>,
+    tau_mem: f64,
+    tau_syn: f64,
+}
+
+impl Response {
+    /// What is left of the membrane after the best response to spikes that arrive `delay` late.
+    fn misfit(&self, delay: f64) -> f64 {
+        let shape = |t: &f64| -> f64 {
+            let one = |at: &f64| kappa(t - at - delay, self.tau_mem, self.tau_syn);
+            self.spikes_us.iter().map(one).sum()
+        };
+        let shape: Vec<f64> = self.times_us.iter().map(shape).collect();
+        residual(&shape, &self.values)
+    }
+}
+
+/// Responses of neurons all over the array; none if the source was not heard.
+fn responses(
+    recorded: &Recorded,
+    source: usize,
+    caps: &Capabilities,
+    sampling: Sampling,
+    known: &Calibration,
+) -> Vec<Response> {
+    let spikes_us: Vec<f64> = recorded.spikes.iter().map(|s| caps.microseconds(s.tick)).collect();
+    if spikes_us.is_empty() {
+        return Vec::new();
+    }
+    let traces = Traces::new(recorded, caps, sampling, &known.converter);
+    let neurons = usize::from(caps.neurons);
+    let value = |p: Parameter, n: usize| {
+        known.parameter(p).map(|r| r.after[n]).filter(Estimate::is_good).map(|e| e.value)
+    };
+    (0..neurons)
+        .step_by(neurons.div_ceil(LISTENERS))
+        .filter(|n| *n != source)
+        .filter_map(|n| {
+            Some(Response {
+                times_us: traces.times_us.clone(),
+                values: traces.of(n).to_vec(),
+                spikes_us: spikes_us.clone(),
+                tau_mem: value(Parameter::TauMem, n)?,
+                tau_syn: value(Parameter::TauSynExc, n)?,
+            })
+        })
+        .collect()
 }
 
 /// What is left of `values` after the best `rest + height · shape`.

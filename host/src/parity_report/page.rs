@@ -2,9 +2,9 @@
 
 use super::{COLUMNS, counters, difference_rows, layer_name, of_spikes, place, sentence};
 use crate::picture::{
-    LineChart, Part, Picture, Raster, RasterPanel, Series, SplitBar, Trace, TraceChart, escape,
+    LineChart, Part, Raster, RasterPanel, Series, SplitBar, Trace, TraceChart, escape,
 };
-use crate::report::{KeyFigure, ReportData, Section, Table, row, table};
+use crate::report::{KeyFigure, ReportData, Section, Table, figure, row, table};
 use spikeloop_calibration::parity::{Behaviour, Divergence, Parity, Pictures};
 
 /// Divergences that the table shows.
@@ -279,16 +279,4 @@ fn counter_table(parity: &Parity) -> String {
         vec![name.to_owned(), value, note.to_owned()]
     };
     table(&Table { header, rows: counters(parity).into_iter().map(one).collect() })
-}
-
-/// A picture with its caption.
-fn figure(caption: &str, picture: &Picture) -> String {
-    let width = picture.size().0;
-    format!(
-        "<figure style=\"max-width:{width}px;flex-basis:{:.0}px\"><figcaption>{}</figcaption>\
-         <div class=\"scroll\">{}</div></figure>\n",
-        0.84 * width,
-        escape(caption),
-        picture.inline()
-    )
 }
