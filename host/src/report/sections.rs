@@ -24,7 +24,7 @@ pub(super) fn all(data: &ReportData) -> Vec<Section> {
     ]
 }
 
-pub(crate) fn figure(caption: &str, picture: &Picture) -> String {
+fn figure(caption: &str, picture: &Picture) -> String {
     let caption = escape(caption);
     let width = picture.size().0;
     format!(
