@@ -17,7 +17,7 @@ mod page;
 mod sections;
 
 pub(crate) use page::Section;
-pub(crate) use sections::{row, table};
+pub(crate) use sections::{figure, row, table};
 
 pub use data::{
     ArrayMap, EpochPoint, HealthRow, Identity, KeyFigure, MismatchView, ParameterSpread,

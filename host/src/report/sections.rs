@@ -24,7 +24,7 @@ pub(super) fn all(data: &ReportData) -> Vec<Section> {
     ]
 }
 
-fn figure(caption: &str, picture: &Picture) -> String {
+pub(crate) fn figure(caption: &str, picture: &Picture) -> String {
     let caption = escape(caption);
     let width = picture.size().0;
     format!(
