@@ -32,7 +32,8 @@ pub fn solve<const P: usize>(a: &[[f64; P]; P], b: &[f64; P]) -> Option<([f64; P
             let sum: f64 = (0..j).map(|k| l[i][k] * l[j][k]).sum();
             if i == j {
                 let d = a[i][i] - sum;
-                if !(d > 1e-14 * a[i][i].abs()) {
+                // Also refuses a number that is none.
+                if d.is_nan() || d <= 1e-14 * a[i][i].abs() {
                     return None;
                 }
                 l[i][i] = d.sqrt();

@@ -9,7 +9,9 @@ mod access;
 pub use access::Access;
 
 use crate::registry::Registry;
-use crate::selector::{Address, Selector};
+#[cfg(feature = "serial")]
+use crate::selector::Address;
+use crate::selector::Selector;
 use serde::Serialize;
 
 /// Something a chip may be behind.

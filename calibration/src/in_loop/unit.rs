@@ -1,4 +1,5 @@
 //! One neuron: its model with derivatives, and the Gauss–Newton step.
+#![allow(clippy::needless_range_loop, reason = "rows and columns of small matrices")]
 
 use super::Options;
 use crate::estimate::Estimate;

@@ -214,7 +214,7 @@ impl Kick {
             return missing(Flag::NoFit);
         };
         let [rest, amplitude, tau_mem, release] = fit.x;
-        if !(tau_mem > 0.0) || amplitude.abs() < 8.0 * fit.sigma(1) {
+        if tau_mem <= 0.0 || amplitude.abs() < 8.0 * fit.sigma(1) {
             return missing(Flag::Unresponsive);
         }
         let c = &fit.covariance;

@@ -214,7 +214,7 @@ pub(super) fn time_noise(a: &Behaviour, b: &Behaviour, dt_us: f32) -> f64 {
     if shifts.is_empty() {
         return 0.0;
     }
-    1.4826 * crate::fit::median(shifts.into_iter()) / std::f64::consts::SQRT_2
+    1.4826 * crate::fit::median(shifts) / std::f64::consts::SQRT_2
 }
 
 /// `other` without up to `lost` of its spikes that the chip does not have: those in the densest bursts first, as
@@ -240,7 +240,7 @@ pub(super) fn without_lost(
             }
         }
     }
-    missing.sort_by(|a, b| b.0.cmp(&a.0));
+    missing.sort_by_key(|m| std::cmp::Reverse(m.0));
     let mut out = other.clone();
     for (_, l, sample, spike) in missing.into_iter().take(lost) {
         out.layers[l].spikes[sample].retain(|s| *s != spike);
