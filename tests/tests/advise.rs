@@ -22,7 +22,7 @@ fn four_paths_are_foretold_and_the_cheapest_good_one_is_recommended() {
         let good = number(&path["accuracy"]) >= best - 0.005;
         let cheaper = number(&path["cost"]["chip_us"]) < number(&chosen["cost"]["chip_us"]);
         assert!(!(good && cheaper), "{path} is cheaper than {chosen}");
-        assert!(number(&path["on_chip"]) > 0.3, "{path}");
+        assert!(number(&path["on_chip"]) > 0.2, "{path}");
     }
     // The whole experiment is paid for, not the two epochs that were played.
     assert_eq!((&advice["epochs_played"], &advice["epochs"]), (&2.into(), &150.into()));
