@@ -72,5 +72,5 @@ pub mod run_folder;
 pub mod run_report;
 pub mod summary;
 pub mod trainer;
-pub mod virtual_board;
 pub mod twin;
+pub mod virtual_board;

@@ -201,6 +201,9 @@ pub fn read(path: &Path, caps: &Capabilities) -> Result<DrawnChip, TwinError> {
     Err(TwinError::OtherChip { path: path.to_owned(), of, chip })
 }
 
+/// A chip with its calibration, and what was spent on that now, if it was.
+pub type Calibrated = (Box<dyn Chip>, Calibration, Option<Cost>);
+
 /// The calibration of a chip: the one given, or made now with the default targets and kept in `cache`. Gives the
 /// chip back, and what was spent now.
 ///
@@ -212,7 +215,7 @@ pub fn calibrated(
     known: Option<Calibration>,
     cache: &Cache,
     time: String,
-) -> Result<(Box<dyn Chip>, Calibration, Option<Cost>), TwinError> {
+) -> Result<Calibrated, TwinError> {
     if chip.capabilities().adc.is_none() {
         return Err(spikeloop_calibration::Error::TwinNeedsMembranes.into());
     }

@@ -44,22 +44,8 @@ fn one(calibration: &Calibration, result: &ParameterResult) -> String {
         rough(bound)
     );
     let figures = shown("Distribution over the neurons", &see, &histogram.draw())
-        + &map(
-            "Before",
-            result,
-            &result.before,
-            target,
-            &unit,
-            before_sentence(result, &row),
-        )
-        + &map(
-            "After",
-            result,
-            &result.after,
-            target,
-            &unit,
-            after_sentence(result),
-        );
+        + &map("Before", result, &result.before, target, &unit, before_sentence(result, &row))
+        + &map("After", result, &result.after, target, &unit, after_sentence(result));
     group(&format!("{}: target {} {unit}", row.name, short(result.target.value)), &figures)
 }
 

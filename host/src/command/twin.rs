@@ -115,7 +115,7 @@ pub(super) fn failed(error: TwinError) -> CommandError {
 pub(super) fn calibrated(
     chip: Box<dyn Chip>,
     choice: Option<&Choice>,
-) -> Result<(Box<dyn Chip>, Calibration, Option<Cost>), CommandError> {
+) -> Result<crate::twin::Calibrated, CommandError> {
     let cache = cache::calibrations();
     let choice = choice.cloned().unwrap_or_default();
     if choice == Choice::None {
