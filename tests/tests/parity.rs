@@ -92,7 +92,7 @@ fn trained() -> &'static (Experiment, Dataset, Network<f32>) {
         let (experiment, data) = learning::experiment("yinyang", &set);
         let mut trainer = Trainer::new(&experiment, &data).unwrap();
         learn(&mut trainer, 4, &|| false).unwrap();
-        println!(
+        eprintln!(
             "software: {:.1} %",
             100.0 * trainer.evaluate(&data.test, 0).unwrap().tally.accuracy()
         );
@@ -136,7 +136,7 @@ fn what_was_planted_is_the_first_suspect() {
                 .iter()
                 .map(|s| format!("{} {:.2}±{:.2}", s.cause.label(), s.share, s.error))
                 .collect();
-            println!(
+            eprintln!(
                 "{what} #{seed}: {:?} ({:.2}); D {:.4}, noise {:.4}, unexplained {:.2}; jitter {:.2}, delay {:?}, lost {} of {}, railed {}, clipped {}: {}",
                 verdict.first,
                 verdict.confidence,
@@ -152,7 +152,7 @@ fn what_was_planted_is_the_first_suspect() {
                 list.join(", ")
             );
         }
-        println!("{what}: {right} of {}", chips());
+        eprintln!("{what}: {right} of {}", chips());
         if right * 10 < chips() * 9 {
             missed.push(*what);
         }
