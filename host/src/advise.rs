@@ -26,6 +26,10 @@ use spikeloop_models::spike_train::SpikeTrains;
 
 /// Paths this much worse than the best one count as as good.
 pub const MARGIN: f64 = 0.005;
+/// What a training that was cut short falls behind the whole one, as an allowance in favour of paths with learning
+/// (measured on 20 emulated chips: forecasts of such paths scatter by about two points about the truth, and learning on
+/// never lost more than that).
+pub const SHORTENED: f64 = 0.015;
 /// Pause between two trials in membrane or synaptic time constants, whichever is longer, so that each trial begins at
 /// rest (derived: e⁻⁵ is below the resolution of an 8-bit converter).
 const PAUSE: f64 = 5.0;
@@ -52,6 +56,12 @@ impl Path {
     /// All of them, from the cheapest kind to the dearest.
     pub const ALL: [Self; 4] =
         [Self::Naive, Self::Calibrated, Self::InTheLoop, Self::CalibratedInTheLoop];
+
+    /// Whether the network learns on the chip.
+    #[must_use]
+    pub fn learns(self) -> bool {
+        matches!(self, Self::InTheLoop | Self::CalibratedInTheLoop)
+    }
 
     /// As in tables.
     #[must_use]
@@ -341,13 +351,18 @@ fn runs_of_batch(experiment: &Experiment, data: &Dataset, caps: &Capabilities) -
     batch.div_ceil(part)
 }
 
-/// The cheapest path within [`MARGIN`] of the best.
+/// The cheapest path within [`MARGIN`] of the best. Paths with learning are given [`SHORTENED`] on top of their
+/// forecast, which comes from a training that was cut short.
 #[must_use]
 pub fn recommend(paths: &[Forecast]) -> Option<Path> {
-    let best = paths.iter().filter_map(|p| p.accuracy).reduce(f64::max)?;
+    let score = |p: &Forecast| {
+        let allowance = if p.path.learns() { SHORTENED } else { 0.0 };
+        p.accuracy.map(|a| a + allowance)
+    };
+    let best = paths.iter().filter_map(score).reduce(f64::max)?;
     paths
         .iter()
-        .filter(|p| p.accuracy.is_some_and(|a| a >= best - MARGIN))
+        .filter(|p| score(p).is_some_and(|s| s >= best - MARGIN))
         .min_by(|a, b| a.cost.chip_us.total_cmp(&b.cost.chip_us))
         .map(|p| p.path)
 }
@@ -439,9 +454,10 @@ mod tests {
                 forecast(Path::CalibratedInTheLoop, Some(0.95), 3e6),
             ]
         };
-        assert_eq!(recommend(&paths(Some(0.60))), Some(Path::Calibrated));
-        assert_eq!(recommend(&paths(Some(0.945))), Some(Path::Naive));
-        assert_eq!(recommend(&paths(None)), Some(Path::Calibrated));
+        // Learning is foretold short: 95 % of it outweigh 94.6 % without, 96.6 % do not.
+        assert_eq!(recommend(&paths(Some(0.60))), Some(Path::CalibratedInTheLoop));
+        assert_eq!(recommend(&paths(Some(0.966))), Some(Path::Naive));
+        assert_eq!(recommend(&paths(None)), Some(Path::CalibratedInTheLoop));
         assert_eq!(recommend(&[forecast(Path::Naive, None, 0.0)]), None);
         let text = sentence(&paths(Some(0.60)), Some(Path::Calibrated));
         assert!(text.starts_with("calibrate, then write") && text.contains("94.6 %"), "{text}");

@@ -49,7 +49,8 @@ fn the_page_names_suspect_place_and_remedy() {
     {
         assert!(page.contains(part), "{part}");
     }
-    assert!(!page.contains("NaN") && !page.contains("http"), "self-contained");
+    let own = page.replace("http://www.w3.org/2000/svg", "");
+    assert!(!own.contains("NaN") && !own.contains("http"), "self-contained");
 }
 
 #[test]
