@@ -8,7 +8,7 @@
 
 use crate::bench::{Bench, Cost};
 use crate::error::Error;
-use crate::estimate::Estimate;
+use crate::estimate::{Estimate, Flag};
 use crate::fit::median;
 use crate::measure::relaxation::Relaxation;
 use crate::measure::rest::Rest;
@@ -18,8 +18,9 @@ use crate::result::Calibration;
 use serde::{Deserialize, Serialize};
 use spikeloop_hal::{ChipConfig, NeuronId, Parameter, Unit};
 
-/// Probability of naming any neuron of a chip that has not moved.
-pub const FALSE_ALARM: f64 = 0.004;
+/// Nominal probability of naming any neuron of a chip that has not moved. Far below the 1 % that is wanted: the tails
+/// of real measurements are heavier than the normal ones that it is computed with.
+pub const FALSE_ALARM: f64 = 1e-4;
 /// Smallest change of one neuron worth a name, in θ for potentials, relative for all others: below it training does not
 /// notice.
 const WORTH: f64 = 0.005;
@@ -134,7 +135,9 @@ impl Drift {
             let theta = theta_of(calibration);
             let scale = if stored.unit == Unit::Lsb { theta } else { stored.target.value };
             for (n, value) in values.iter().enumerate() {
-                let gone = usable[n] && stored.after[n].is_good() && !value.is_good();
+                // A value that merely could not be fitted this time is no loss.
+                let mute = matches!(value.flag, Flag::Silent | Flag::Unresponsive);
+                let gone = usable[n] && stored.after[n].is_good() && mute;
                 if gone && !lost.contains(&(n as NeuronId)) {
                     lost.push(n as NeuronId);
                 }
@@ -271,7 +274,7 @@ mod tests {
     #[test]
     fn a_chip_that_stays_raises_no_alarm() {
         let alarms = (0..300).filter(|seed| !compared(*seed, |_| 0.0).moved.is_empty()).count();
-        assert!(alarms <= 2, "{alarms}");
+        assert!(alarms <= 1, "{alarms}");
     }
 
     #[test]

@@ -57,12 +57,6 @@ impl Path {
     pub const ALL: [Self; 4] =
         [Self::Naive, Self::Calibrated, Self::InTheLoop, Self::CalibratedInTheLoop];
 
-    /// Whether the network learns on the chip.
-    #[must_use]
-    pub fn learns(self) -> bool {
-        matches!(self, Self::InTheLoop | Self::CalibratedInTheLoop)
-    }
-
     /// As in tables.
     #[must_use]
     pub fn label(self) -> &'static str {

@@ -44,8 +44,11 @@ fn a_planted_drift_is_found_and_a_clean_chip_raises_no_alarm() {
     let alarms = (0..checks)
         .filter(|k| {
             let drift = check(uncalibrated(1), &calibration, 10 + k);
-            for p in drift.parameters.iter().filter(|p| !p.moved.is_empty()) {
-                eprintln!("check {k}: {} {:?}", p.parameter.name(), p.moved);
+            if drift.any() {
+                for p in &drift.parameters {
+                    eprintln!("check {k}: {} {:?} {:?}", p.parameter.name(), p.common, p.moved);
+                }
+                eprintln!("check {k}: lost {:?}", drift.lost);
             }
             drift.any()
         })
