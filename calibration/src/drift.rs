@@ -258,11 +258,14 @@ mod tests {
     use super::*;
     use spikeloop_models::random;
 
+    /// Standard error of a threshold as it is measured, LSB.
+    const ERROR: f64 = 0.15;
+
     fn draw(seed: u64, shift: impl Fn(usize) -> f64) -> (Vec<Estimate>, Vec<Estimate>) {
         let mut rng = random::stream(seed, 1);
-        let mut noise = || 0.2 * random::normal(&mut rng);
-        let before = (0..512).map(|_| Estimate::good(150.0 + noise(), 0.2)).collect();
-        let now = (0..512).map(|n| Estimate::good(150.0 + shift(n) + noise(), 0.2)).collect();
+        let mut noise = || ERROR * random::normal(&mut rng);
+        let before = (0..512).map(|_| Estimate::good(150.0 + noise(), ERROR)).collect();
+        let now = (0..512).map(|n| Estimate::good(150.0 + shift(n) + noise(), ERROR)).collect();
         (before, now)
     }
 

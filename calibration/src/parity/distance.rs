@@ -139,7 +139,8 @@ mod tests {
         let at = |time_us: f32| vec![Spike { time_us, unit: 0 }];
         let d = |a: f32, b: f32| kernel.distance(&at(a), &at(b), 1);
         let ratio = d(10.0, 11.0) / d(10.0, 10.5);
-        assert!((ratio - 4.0).abs() < 0.2, "{ratio}");
+        // A little less than four: a microsecond is not small against the kernel's six.
+        assert!((3.6..=4.0).contains(&ratio), "{ratio}");
         // ∫ (t e^(−t/τ))² dt = τ³/4.
         let lost = kernel.distance(&at(10.0), &[], 1);
         assert!((lost / (6.0_f64.powi(3) / 4.0) - 1.0).abs() < 0.01, "{lost}");
