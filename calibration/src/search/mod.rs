@@ -111,6 +111,11 @@ impl Best {
         }
     }
 
+    /// Whether a value of this neuron was seen.
+    pub(crate) fn known(&self, n: usize) -> bool {
+        self.distance[n].is_finite()
+    }
+
     /// Forgets what was seen, keeps the codes.
     pub(crate) fn forget(&mut self) {
         self.distance.fill(f64::INFINITY);

@@ -9,7 +9,7 @@ use crate::estimate::Estimate;
 use spikeloop_hal::Law;
 
 /// Most measurements.
-const MOST: usize = 5;
+const MOST: usize = 6;
 /// Two measurements tell a slope if they differ by this many standard errors.
 const CLEAR: f64 = 12.0;
 
@@ -91,6 +91,12 @@ impl Search for Model {
         let mut next = self.best.codes().to_vec();
         for (n, estimate) in measured.iter().enumerate() {
             if !estimate.is_good() {
+                // The last step went where nothing can be measured (a threshold below the rest, say): half of it.
+                if self.best.known(n) && self.tried[n] != next[n] {
+                    let middle = (f64::from(self.tried[n]) + f64::from(next[n])) / 2.0;
+                    next[n] = self.goal.clamp(middle);
+                    far += 1;
+                }
                 continue;
             }
             let residual = (estimate.value - self.goal.target).abs();

@@ -117,6 +117,14 @@ fn neurons_without_value_keep_their_code() {
     assert!(next[1] > 200);
 }
 
+#[test]
+fn a_step_that_goes_too_far_is_halved() {
+    let mut search = Model::new(goal(LINEAR, 120.0), &[900; 1]);
+    let first = search.next(&[Estimate::good(240.0, 0.1)]).unwrap();
+    let second = search.next(&[Estimate::missing(crate::Flag::AlwaysFiring)]).unwrap();
+    assert!(first[0] < second[0] && second[0] < 900, "{first:?} {second:?}");
+}
+
 proptest! {
     #[test]
     fn searches_never_leave_the_range(target in -500.0..800.0_f64, seed in 0_u64..50) {
