@@ -131,5 +131,8 @@ fn the_reported_residuals_are_the_true_ones_and_small_enough() {
     }
     let all = hit as f64 / of as f64;
     eprintln!("coverage of all: {all:.4}");
-    assert!((0.93..0.97).contains(&all), "{all}");
+    // Three standard errors of a share of so few intervals; of ten whole chips they are a fifth of a point each.
+    let slack = 3.0 * (0.95 * 0.05 / of as f64).sqrt();
+    let slack = if chips() == 1 { slack } else { 0.0 };
+    assert!((0.93 - slack..0.97 + slack).contains(&all), "{all}");
 }
