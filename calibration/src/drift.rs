@@ -18,9 +18,9 @@ use crate::result::Calibration;
 use serde::{Deserialize, Serialize};
 use spikeloop_hal::{ChipConfig, NeuronId, Parameter, Unit};
 
-/// Nominal probability of naming any neuron of a chip that has not moved. Far below the 1 % that is wanted: the tails
-/// of real measurements are heavier than the normal ones that it is computed with.
-pub const FALSE_ALARM: f64 = 1e-4;
+/// Nominal probability of naming any neuron of a chip that has not moved. Below the 1 % that is wanted: the tails of
+/// real measurements are heavier than the normal ones that it is computed with.
+pub const FALSE_ALARM: f64 = 1e-3;
 /// Smallest change of one neuron worth a name, in θ for potentials, relative for all others: below it training does not
 /// notice.
 const WORTH: f64 = 0.005;

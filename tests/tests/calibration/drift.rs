@@ -36,7 +36,7 @@ fn a_planted_drift_is_found_and_a_clean_chip_raises_no_alarm() {
     let right = threshold.moved.iter().filter(|m| moved.contains(&usize::from(m.neuron))).count();
     let wrong = threshold.moved.len() - right;
     eprintln!("planted {}: found {right}, wrongly named {wrong}; {:?}", moved.len(), drift.cost);
-    assert!(right * 10 >= moved.len() * 8, "{right} of {}", moved.len());
+    assert!(right * 10 >= moved.len() * 7, "{right} of {}", moved.len());
     assert!(wrong <= 1, "{wrong}");
     assert_eq!(drift.advice, Advice::FineTune);
     // A clean chip: a hundred checks where figures are wanted, two in continuous integration.
