@@ -10,11 +10,13 @@ use crate::bench::{Bench, Cost};
 use crate::error::Error;
 use crate::estimate::{Estimate, Flag};
 use crate::fit::median;
+use crate::measure::rate::Rates;
 use crate::measure::relaxation::Relaxation;
 use crate::measure::rest::Rest;
 use crate::measure::threshold::Threshold;
 use crate::measure::{Converter, Effort};
 use crate::result::Calibration;
+use crate::targets::theta;
 use serde::{Deserialize, Serialize};
 use spikeloop_hal::{ChipConfig, NeuronId, Parameter, Unit};
 
@@ -125,14 +127,15 @@ impl Drift {
                 now.push((Parameter::TauMem, seen.tau_mem));
             }
         } else {
-            now.push((Parameter::Threshold, spikes_only(bench, &config, calibration)?));
+            let rates = Rates::measure(bench, &config, EFFORT)?;
+            now.extend(rates.thresholds(&caps, &config).map(|t| (Parameter::Threshold, t)));
         }
         let usable = calibration.usable();
         let mut lost = Vec::new();
         let mut parameters = Vec::new();
         for (parameter, values) in &now {
             let Some(stored) = calibration.parameter(*parameter) else { continue };
-            let theta = theta_of(calibration);
+            let theta = theta(calibration.parameters.iter().map(|p| &p.target));
             let scale = if stored.unit == Unit::Lsb { theta } else { stored.target.value };
             for (n, value) in values.iter().enumerate() {
                 // A value that merely could not be fitted this time is no loss.
@@ -153,35 +156,6 @@ impl Drift {
         }
         let advice = advise(&parameters, &lost, usable.iter().filter(|u| **u).count());
         Ok(Self { parameters, lost, advice, cost: bench.cost() - start })
-    }
-}
-
-/// The effective threshold from spikes alone, as the calibration defines it.
-fn spikes_only(
-    bench: &mut Bench,
-    config: &ChipConfig,
-    calibration: &Calibration,
-) -> Result<Vec<Estimate>, Error> {
-    let rates = crate::measure::rate::Rates::measure(bench, config, EFFORT)?;
-    let of = |p| calibration.parameter(p).map(|r| r.target.value);
-    let leak = of(Parameter::LeakPotential).unwrap_or(0.0);
-    let caps = bench.capabilities();
-    let theta = crate::measure::mean_design(caps, config, Parameter::Threshold)
-        .zip(crate::measure::mean_design(caps, config, Parameter::LeakPotential))
-        .map_or(1.0, |(threshold, leak)| threshold - leak);
-    let scaled = |e: &Estimate| Estimate {
-        value: leak + e.value * theta,
-        sigma: e.sigma * theta,
-        flag: e.flag,
-    };
-    Ok(rates.rheobase.iter().map(scaled).collect())
-}
-
-fn theta_of(calibration: &Calibration) -> f64 {
-    let of = |p| calibration.parameter(p).map(|r| r.target.value);
-    match (of(Parameter::Threshold), of(Parameter::LeakPotential)) {
-        (Some(threshold), Some(leak)) if threshold > leak => threshold - leak,
-        _ => 70.0,
     }
 }
 

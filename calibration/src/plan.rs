@@ -25,7 +25,7 @@ use crate::measure::weights::Weights;
 use crate::measure::{Converter, Effort};
 use crate::result::{Calibration, Failure, ParameterResult, Provenance, RawData};
 use crate::search::{Algorithm, Goal, Search};
-use crate::targets::{Options, Target, TargetFile};
+use crate::targets::{Options, Target, TargetFile, theta};
 use serde::{Deserialize, Serialize};
 use spikeloop_hal::{Capabilities, ChipConfig, Parameter, Unit};
 use std::collections::BTreeMap;
@@ -116,8 +116,6 @@ pub struct Progress {
     gain_target: Option<f64>,
     firing: Vec<bool>,
     cost: Cost,
-    /// Calibrations started on this progress: each draws its own noise.
-    series: u32,
 }
 
 /// A calibration in progress.
@@ -165,7 +163,7 @@ impl<'a> Plan<'a> {
                         cells.copy_from_slice(codes);
                     }
                 }
-                Progress { series: progress.series + 1, ..progress }
+                progress
             }
             None => Progress {
                 chip,
@@ -182,7 +180,6 @@ impl<'a> Plan<'a> {
                 gain_target: None,
                 firing: vec![false; usize::from(caps.neurons)],
                 cost: Cost::default(),
-                series: 0,
             },
         };
         let mut plan = Self {
@@ -218,13 +215,8 @@ impl<'a> Plan<'a> {
             .collect()
     }
 
-    /// Distance of threshold and leak by target, LSB.
     fn theta(&self) -> f64 {
-        let of = |p| self.progress.targets.iter().find(|t| t.parameter == p).map(|t| t.value);
-        match (of(Parameter::Threshold), of(Parameter::LeakPotential)) {
-            (Some(threshold), Some(leak)) if threshold > leak => threshold - leak,
-            _ => 70.0,
-        }
+        theta(&self.progress.targets)
     }
 
     /// Targets that the chip cannot reach by design: reported, the nearest value is taken instead.
@@ -526,21 +518,9 @@ impl<'a> Plan<'a> {
     /// Threshold from spikes alone: the input at which a neuron begins to fire, in LSB of the design's gain.
     fn rheobase(&mut self) -> Result<Measured, Error> {
         let rates = Rates::measure(self.bench, &self.config, self.effort)?;
-        let design = |p| self.design(p).first().copied();
-        let (Some(leak), Some(threshold)) =
-            (design(Parameter::LeakPotential), self.caps.parameter(Parameter::Threshold))
-        else {
+        let Some(effective) = rates.thresholds(&self.caps, &self.config) else {
             return Ok(Measured::new());
         };
-        // Strengths are shares of the mean design θ at these codes.
-        let codes = self.config.codes(Parameter::Threshold).unwrap_or(&[]);
-        let sum: f64 = codes.iter().map(|c| f64::from(threshold.value(*c))).sum();
-        let theta = sum / codes.len().max(1) as f64 - leak;
-        let effective = rates
-            .rheobase
-            .iter()
-            .map(|e| Estimate { value: leak + e.value * theta, sigma: e.sigma * theta, ..*e })
-            .collect();
         Ok(Measured::from([(Parameter::Threshold, effective)]))
     }
 
@@ -558,9 +538,11 @@ impl<'a> Plan<'a> {
             let skew = self.progress.converter.skew_us.clone();
             self.progress.converter = Converter::measure(self.bench, &self.config, self.effort)?;
             self.progress.converter.skew_us = skew;
+            // τ_mem first: the others are evaluated with it, and after a refinement the earlier value belongs to
+            // other codes.
             for measure in [
-                Self::tau_syn as fn(&mut Self) -> Result<Measured, Error>,
-                Self::relaxation,
+                Self::relaxation as fn(&mut Self) -> Result<Measured, Error>,
+                Self::tau_syn,
                 Self::gain,
                 Self::rest,
                 Self::threshold,

@@ -73,8 +73,21 @@ impl Target {
     }
 }
 
-/// Parameters that calibration can set, in the order of their names on the wire.
-pub const SETTABLE: [Parameter; 11] = Parameter::ALL;
+/// θ in LSB that targets aim at; 70, that of BrainScaleS-2 (published), where they do not say.
+pub(crate) fn theta<'a>(targets: impl IntoIterator<Item = &'a Target>) -> f64 {
+    let (mut threshold, mut leak) = (None, None);
+    for target in targets {
+        match target.parameter {
+            Parameter::Threshold => threshold = Some(target.value),
+            Parameter::LeakPotential => leak = Some(target.value),
+            _ => {}
+        }
+    }
+    match (threshold, leak) {
+        (Some(threshold), Some(leak)) if threshold > leak => threshold - leak,
+        _ => 70.0,
+    }
+}
 
 /// Whether a parameter is searched when nobody names it.
 fn by_default(parameter: Parameter) -> bool {
@@ -113,8 +126,8 @@ impl TargetFile {
     pub fn resolve(&self, caps: &Capabilities) -> Result<Vec<Target>, Error> {
         let mut wanted = BTreeMap::new();
         for (name, text) in &self.targets {
-            let Some(parameter) = SETTABLE.into_iter().find(|p| p.name() == name) else {
-                let known = SETTABLE.map(Parameter::name).join(", ");
+            let Some(parameter) = Parameter::ALL.into_iter().find(|p| p.name() == name) else {
+                let known = Parameter::ALL.map(Parameter::name).join(", ");
                 let reason = format!("targets.{name}: no such parameter; there are {known}");
                 return Err(Error::TargetFile { reason });
             };

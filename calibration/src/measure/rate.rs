@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::estimate::{Estimate, Flag};
 use crate::measure::{Effort, mean_design};
 use serde::{Deserialize, Serialize};
-use spikeloop_hal::{ChipConfig, Parameter, Recording, SpikeEvent};
+use spikeloop_hal::{Capabilities, ChipConfig, Parameter, Recording, SpikeEvent};
 
 /// Strengths as shares of what the design needs to reach the threshold: fine steps of 7 % where neurons begin to
 /// fire, coarse ones above.
@@ -111,6 +111,20 @@ impl Rates {
 fn most_often(strength: f64, tau_mem: f64, refractory: f64) -> f64 {
     let s = 1.5 * strength;
     if s <= 1.0 { f64::INFINITY } else { refractory + tau_mem * (s / (s - 1.0)).ln() }
+}
+
+impl Rates {
+    /// Thresholds as spikes alone show them: what the input of the design's gain would have to reach, LSB. `config` is the
+    /// configuration that was measured with. `None` on a chip that does not announce its potentials.
+    #[must_use]
+    pub fn thresholds(&self, caps: &Capabilities, config: &ChipConfig) -> Option<Vec<Estimate>> {
+        let leak = mean_design(caps, config, Parameter::LeakPotential)?;
+        // Strengths are shares of the mean design θ at these codes.
+        let theta = mean_design(caps, config, Parameter::Threshold)? - leak;
+        let scaled =
+            |e: &Estimate| Estimate { value: leak + e.value * theta, sigma: e.sigma * theta, ..*e };
+        Some(self.rheobase.iter().map(scaled).collect())
+    }
 }
 
 /// Strength at which the rate rises over one spike a trial, between two of the strengths.
