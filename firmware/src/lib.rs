@@ -17,9 +17,10 @@
 //!
 //! ```text
 //! loop {
-//!     offer what the link brought to server.receive(), keep what it did not take
+//!     give what the link brought to server.receive()
 //!     server.poll(now)
-//!     give server.transmit() to the link, tell server.sent() how much of it went
+//!     offer server.transmit() to the link, tell server.sent() how much of it went
+//!     if there was nothing to do: sleep until bytes come or server.deadline()
 //! }
 //! ```
 //!
@@ -34,7 +35,6 @@ pub mod core;
 mod record;
 mod schedule;
 pub mod server;
-mod transmit;
 
 #[cfg(feature = "std")]
 pub mod board;

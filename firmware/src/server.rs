@@ -1,28 +1,28 @@
 //! The device's end of the wire: bytes in, bytes out, time as an argument.
 //!
 //! ```text
-//!  receive(bytes) ─► decoder ─► dispatch ─► schedule ─► Core ─► record ─► transmit() ─► sent(n)
-//!                      ▲           │ registers ────────►│                    ▲
-//!                      └─ a frame for which there is no room waits here ─────┘
+//!  receive ─► decoder ─► window ─► judge ─► schedule ─► Core ─► record ─► window ─► transmit, sent
+//!                          ▲         │ registers ───────►│                   ▲
+//!                          └ frames for which there is no use yet            └ until acknowledged
 //! ```
 //!
-//! The server never needs more memory than it was given: it takes input only as far as it has room,
-//! and a trial begins only when the results of the one before are on their way out. A link that
-//! does not take output therefore stops the input in the end, which is all the flow control that
-//! TCP, USB and pseudo-terminals need.
+//! The server never needs more memory than it was given. It takes every byte at once, so that
+//! acknowledgements are never stuck behind a run; what the host may send is limited by the
+//! [window](spikeloop_hal::wire::window), and a trial begins only when the results of the one before
+//! are on their way out. A host that does not listen therefore stops the input in the end.
 
 mod checks;
 
 use crate::core::{Core, Fault, Progress, Trial, Write};
 use crate::record::{Format, Record};
 use crate::schedule::{Schedule, Waiting};
-use crate::transmit::Transmit;
-use checks::{each, out_of_range, parameters, recording, unknown_version, weights, within, write};
+use checks::{each, out_of_range, parameters, recording, weights, within, write};
 use heapless::Deque;
+use spikeloop_hal::wire::window::{Arrival, Side, WINDOW, Window, read_ack};
 use spikeloop_hal::wire::{
-    CapabilitiesBody, Damage, Decoder, DeviceHealth, Frame, Full, Hello, Kind, MIN_BODY, Malformed,
-    Message, Refusal, RefusalCode, ResultBlocks, RunBegin, RunEnd, StimulusBlock, StimulusBlocks,
-    Writer, address_bits, encoded_len,
+    CapabilitiesBody, Decoder, DeviceHealth, Digest, Digests, Frame, Full, Header, Hello, Kind,
+    MIN_BODY, Malformed, Message, Refusal, RefusalCode, ResultBlocks, RunBegin, RunEnd,
+    StimulusBlock, StimulusBlocks, Writer, address_bits, encoded_len,
 };
 use spikeloop_hal::{Capabilities, PROTOCOL_VERSION, SpikeEvent};
 
@@ -36,11 +36,15 @@ const SMALL: usize = 64;
 pub struct Buffers<'a> {
     /// One frame from the host: [`encoded_len`] of [`frame_body`](spikeloop_hal::Buffers::frame_body).
     pub input: &'a mut [u8],
-    /// Frames to the host: at least [`Server::MIN_OUTPUT`] bytes and one encoded `body`; more lets the
-    /// chip run ahead of the link.
+    /// Frames from the host that came early or wait: one to 32 times
+    /// [`frame_body`](spikeloop_hal::Buffers::frame_body). It is the [`Window`] of this direction;
+    /// rounded down to a power of two.
+    pub early: &'a mut [u8],
+    /// Frames to the host until they are acknowledged: at least [`Server::MIN_OUTPUT`] bytes and one
+    /// encoded `body`; what is on its way at once is at most this and [`WINDOW`] frames.
     pub output: &'a mut [u8],
-    /// The body of one result frame: at least [`MIN_BODY`] bytes. At most 4080 keeps the checksum at
-    /// full strength on lines that make errors.
+    /// The body of one result frame: at least [`MIN_BODY`] bytes. Short ones (512 to 1024) lose little
+    /// on lines that make errors; at most [`SAFE_BODY`](spikeloop_hal::wire::SAFE_BODY) is allowed.
     pub body: &'a mut [u8],
     /// Input events that wait: [`stimulus_events`](spikeloop_hal::Buffers::stimulus_events) or more.
     pub events: &'a mut [SpikeEvent],
@@ -75,7 +79,7 @@ impl core::fmt::Display for BufferTooSmall {
 pub enum Activity {
     /// Poll again at once.
     Busy,
-    /// Nothing to do until bytes arrive or the link takes output.
+    /// Nothing to do until bytes arrive, the link takes output, or [`Server::deadline`] comes.
     Idle,
 }
 
@@ -95,6 +99,8 @@ enum Verdict {
     Taken,
     /// There is no room at the moment; offer it again.
     Wait,
+    /// Taken, and the device says how it is.
+    Report(u32),
     /// The host is told.
     Refuse(RefusalCode, u32, u32),
 }
@@ -111,40 +117,46 @@ struct Run {
     /// Trials whose results are in frames.
     done: u32,
     execute_ns: u64,
+    /// Of everything the host sent for this run, once all of it is here.
+    received: Option<u32>,
 }
 
 /// The server. See the [module documentation](self).
 pub struct Server<'a, C> {
     decoder: Decoder<&'a mut [u8]>,
-    /// A frame stands in the decoder and waits for room.
-    held: bool,
+    window: Outgoing<'a>,
+    /// Number of the session that is open.
+    session: u32,
     state: State<'a, C>,
 }
+
+type Outgoing<'a> = Window<&'a mut [u8]>;
 
 struct State<'a, C> {
     core: C,
     phase: Phase,
     schedule: Schedule<'a>,
     record: Record<'a>,
-    transmit: Transmit<'a>,
     /// Result body that is being filled.
     body: &'a mut [u8],
     body_len: usize,
     runs: Deque<Run, MAX_RUNS>,
-    /// Blocks of the held stimulus frame that were taken already.
+    /// Blocks of the stimulus frame in front that were taken already.
     blocks_taken: usize,
     /// The trial begun last still wants events.
     injecting: bool,
     /// When the core was polled last, if that time is not accounted for yet.
     polled_at: Option<u64>,
-    /// Sequence number that the next frame from the host should have.
-    expected: u16,
+    /// Of what came since the last stimulus of the run before.
+    received: Digest,
+    /// Of the results of the run in front.
+    returned: Digest,
     health: DeviceHealth,
 }
 
 impl<'a, C: Core> Server<'a, C> {
     /// Least output buffer: the answer to a hello, and a refusal.
-    pub const MIN_OUTPUT: usize = encoded_len(CapabilitiesBody::MAX_LEN + 4) + encoded_len(SMALL);
+    pub const MIN_OUTPUT: usize = encoded_len(CapabilitiesBody::MAX_LEN + 6) + encoded_len(SMALL);
 
     /// A server for `core` in memory lent by the caller.
     ///
@@ -158,81 +170,82 @@ impl<'a, C: Core> Server<'a, C> {
             sample_bits: caps.adc.map_or(8, |adc| adc.bits),
             neurons: caps.neurons,
         };
+        let longest = usize::from(caps.buffers.frame_body);
         core.reset();
         Ok(Self {
             decoder: Decoder::new(buffers.input),
-            held: false,
+            window: Window::new(Side::Device, buffers.output, buffers.early, longest),
+            session: 0,
             state: State {
                 core,
                 phase: Phase::Silent,
                 schedule: Schedule::new(buffers.events, buffers.trials),
                 record: Record::new(buffers.spikes, buffers.samples, format),
-                transmit: Transmit::new(buffers.output),
                 body: buffers.body,
                 body_len: 0,
                 runs: Deque::new(),
                 blocks_taken: 0,
                 injecting: false,
                 polled_at: None,
-                expected: 0,
+                received: Digest::default(),
+                returned: Digest::default(),
                 health: DeviceHealth::default(),
             },
         })
     }
 
-    /// Takes bytes from the link, as many as there is room for, and says how many. The rest is to
-    /// be offered again after [`poll`](Self::poll).
-    pub fn receive(&mut self, bytes: &[u8]) -> usize {
+    /// Takes bytes from the link. `now_ns` is the time in nanoseconds of any clock that never goes
+    /// back, here and in every other method the same one.
+    pub fn receive(&mut self, bytes: &[u8], now_ns: u64) {
         let mut rest = bytes;
-        while !self.held && !rest.is_empty() && self.state.transmit.has_room(SMALL) {
-            let damage = match self.decoder.feed(&mut rest) {
-                None => break,
-                Some(Ok(_)) => None,
-                Some(Err(damage)) => Some(damage),
-            };
-            match damage {
-                None => self.held = true,
-                Some(damage) => self.state.damaged(damage),
+        loop {
+            match self.decoder.feed(&mut rest) {
+                None => return,
+                Some(Err(_)) => self.state.health.damaged_frames += 1,
+                Some(Ok(_)) => {
+                    if let Some(frame) = self.decoder.current() {
+                        hear(&mut self.state, &mut self.window, &mut self.session, frame, now_ns);
+                    }
+                }
             }
-            self.dispatch();
         }
-        bytes.len() - rest.len()
     }
 
-    /// Moves everything on as far as it goes. `now_ns` is the time in nanoseconds of any clock that
-    /// never goes back.
+    /// Moves everything on as far as it goes.
     pub fn poll(&mut self, now_ns: u64) -> Activity {
         self.state.account(now_ns);
-        let held = self.held;
-        self.dispatch();
-        let moved = self.state.advance(now_ns);
-        if moved || (held && !self.held) {
+        let took = self.pump(now_ns);
+        if self.state.advance(&mut self.window, now_ns) || took {
             return Activity::Busy;
         }
         // Nothing else will be added soon: what is there goes out.
-        if self.state.body_len > 0 && self.state.flush().is_ok() {
+        if self.state.body_len > 0 && self.state.flush(&mut self.window, now_ns).is_ok() {
             return Activity::Busy;
         }
         Activity::Idle
     }
 
-    /// Bytes for the link. Empty: nothing to send.
-    pub fn transmit(&self) -> &[u8] {
-        self.state.transmit.pending()
+    /// Bytes for the link. Empty: nothing to send for now.
+    pub fn transmit(&mut self, now_ns: u64) -> &[u8] {
+        self.window.pending(now_ns)
     }
 
     /// The link has taken the first `n` bytes of [`transmit`](Self::transmit).
-    pub fn sent(&mut self, n: usize) {
-        self.state.transmit.taken(n);
+    pub fn sent(&mut self, n: usize, now_ns: u64) {
+        self.window.taken(n, now_ns);
+    }
+
+    /// When to ask [`transmit`](Self::transmit) again although nothing came.
+    pub fn deadline(&self) -> Option<u64> {
+        self.window.deadline()
     }
 
     /// The other side is gone (a socket closed, a cable pulled): forget the session, and be ready
     /// for the next one.
     pub fn disconnect(&mut self) {
         self.decoder.reset();
-        self.held = false;
         self.state.forget();
-        self.state.transmit.restart();
+        self.window.restart(0, 0, 0);
         self.state.phase = Phase::Silent;
     }
 
@@ -241,13 +254,114 @@ impl<'a, C: Core> Server<'a, C> {
         &self.state.core
     }
 
-    fn dispatch(&mut self) {
-        if self.held
-            && let Some(frame) = self.decoder.current()
+    /// Takes the frames that wait, as far as there is use for them.
+    fn pump(&mut self, now_ns: u64) -> bool {
+        let mut took = false;
+        while self.window.has_room(SMALL)
+            && let Some((kind, body)) = self.window.next()
         {
-            self.held = !self.state.accept(frame);
+            let verdict = self.state.judge(kind, body);
+            if matches!(verdict, Verdict::Wait) {
+                return took;
+            }
+            let sequence = self.window.awaited();
+            settle(&mut self.state, &mut self.window, verdict, kind, sequence, now_ns);
+            took = true;
+        }
+        took
+    }
+}
+
+/// What a frame from the line means.
+fn hear<C: Core>(
+    state: &mut State<'_, C>,
+    window: &mut Outgoing<'_>,
+    session: &mut u32,
+    frame: Frame<'_>,
+    now_ns: u64,
+) {
+    let Header { version, kind, sequence, .. } = frame.header;
+    let refuse =
+        |code: RefusalCode, got, limit| Refusal { code: code as u8, kind, sequence, got, limit };
+    if let Some(limit) = checks::foreign(version, &frame) {
+        window.refuse(refuse(RefusalCode::UnknownVersion, limit, u32::from(PROTOCOL_VERSION)));
+    } else if let Ok(Message::Hello(hello)) = Message::decode(kind, frame.body) {
+        // The line may have doubled it.
+        if state.phase == Phase::Silent || hello.session != *session {
+            *session = hello.session;
+            begin_session(state, window, hello, sequence, now_ns);
+        }
+    } else if state.phase == Phase::Silent {
+        window.refuse(refuse(RefusalCode::NoSession, 0, 0));
+    } else if let Ok(ack) = read_ack(&frame) {
+        window.acknowledgement(frame.header, &ack, now_ns);
+    } else if window.arrived(frame.header, frame.body, now_ns) == Arrival::Next {
+        let verdict = match window.has_room(SMALL) {
+            true => state.judge(kind, frame.body),
+            false => Verdict::Wait,
+        };
+        match verdict {
+            Verdict::Wait => window.keep(kind, frame.body),
+            verdict => settle(state, window, verdict, kind, sequence, now_ns),
         }
     }
+}
+
+/// A frame is done with: it counts as taken, and the host hears what there is to say. The caller has
+/// made sure of the room.
+fn settle<C: Core>(
+    state: &mut State<'_, C>,
+    window: &mut Outgoing<'_>,
+    verdict: Verdict,
+    kind: u8,
+    sequence: u16,
+    now_ns: u64,
+) {
+    state.blocks_taken = 0;
+    window.consumed(now_ns);
+    match verdict {
+        Verdict::Taken | Verdict::Wait => {}
+        Verdict::Report(token) => {
+            let health = DeviceHealth { token, ..state.health };
+            let _ = say(window, &Message::Health(health), now_ns);
+        }
+        Verdict::Refuse(code, got, limit) => {
+            let refusal = Refusal { code: code as u8, kind, sequence, got, limit };
+            state.refuse(window, refusal, now_ns);
+        }
+    }
+}
+
+/// A hello: back to power-up, and the device says what it is.
+fn begin_session<C: Core>(
+    state: &mut State<'_, C>,
+    window: &mut Outgoing<'_>,
+    hello: Hello,
+    sequence: u16,
+    now_ns: u64,
+) {
+    state.forget();
+    state.health = DeviceHealth::default();
+    state.phase = Phase::Open;
+    window.restart(hello.session as u16, sequence.wrapping_add(1), WINDOW);
+    let mut bytes = [0; CapabilitiesBody::MAX_LEN + 6];
+    let mut body = Writer::new(&mut bytes);
+    let caps = state.core.capabilities();
+    let written = CapabilitiesBody::put(hello.session, window.capacity(), caps, &mut body)
+        .and_then(|()| window.send(Kind::Capabilities, body.written(), now_ns));
+    if written.is_err() {
+        state.phase = Phase::Silent;
+        let (code, kind) = (RefusalCode::Fault as u8, Kind::Hello as u8);
+        window.refuse(Refusal { code, kind, sequence, got: 0, limit: 0 });
+    }
+}
+
+/// Sends a message of at most [`SMALL`] bytes.
+fn say(window: &mut Outgoing<'_>, message: &Message<'_>, now_ns: u64) -> Result<(), Full> {
+    let mut bytes = [0; SMALL];
+    let mut body = Writer::new(&mut bytes);
+    message.encode(&mut body)?;
+    window.send(message.kind(), body.written(), now_ns)
 }
 
 fn check_buffers(
@@ -259,6 +373,7 @@ fn check_buffers(
     let output = min_output.max(encoded_len(buffers.body.len()) + encoded_len(SMALL));
     for (which, needed, got) in [
         ("input", encoded_len(usize::from(limits.frame_body)), buffers.input.len()),
+        ("early", usize::from(limits.frame_body), buffers.early.len()),
         ("output", output, buffers.output.len()),
         ("body", MIN_BODY, buffers.body.len()),
         ("events", limits.stimulus_events as usize, buffers.events.len()),
@@ -272,48 +387,41 @@ fn check_buffers(
     Ok(())
 }
 
-/// Input: what becomes of a frame.
+/// Input: what becomes of a message.
 impl<C: Core> State<'_, C> {
-    /// Whether the frame is done with; `false`: it waits.
-    fn accept(&mut self, frame: Frame<'_>) -> bool {
-        if !self.transmit.has_room(SMALL) {
-            return false;
-        }
-        match self.judge(frame) {
-            Verdict::Taken => self.expected = frame.header.sequence.wrapping_add(1),
-            Verdict::Wait => return false,
-            Verdict::Refuse(code, got, limit) => {
-                let (kind, sequence) = (frame.header.kind, frame.header.sequence);
-                self.refuse(Refusal { code: code as u8, kind, sequence, got, limit });
-            }
-        }
-        self.blocks_taken = 0;
-        true
-    }
-
-    fn judge(&mut self, frame: Frame<'_>) -> Verdict {
-        let header = frame.header;
-        if u16::from(header.version) != PROTOCOL_VERSION {
-            return unknown_version(u32::from(header.version));
-        }
-        let message = match Message::decode(header.kind, frame.body) {
+    /// The next message of the sequence. Afterwards its place in the sequence is taken, unless it
+    /// has to wait.
+    fn judge(&mut self, kind: u8, body: &[u8]) -> Verdict {
+        let message = match Message::decode(kind, body) {
             Ok(message) => message,
             Err(_) if self.phase == Phase::Refused => return Verdict::Taken,
             Err(Malformed::Kind) => {
-                return Verdict::Refuse(RefusalCode::UnknownMessage, u32::from(header.kind), 0);
+                return Verdict::Refuse(RefusalCode::UnknownMessage, u32::from(kind), 0);
             }
             Err(error) => return Verdict::Refuse(RefusalCode::Malformed, error as u32, 0),
         };
         match (message, self.phase) {
-            (Message::Hello(hello), _) => self.hello(hello),
-            (Message::Ping(token), _) => self.ping(token),
+            (Message::Ping(token), _) => Verdict::Report(token),
             (_, Phase::Refused) => Verdict::Taken,
-            (_, Phase::Silent) => Verdict::Refuse(RefusalCode::NoSession, 0, 0),
-            (_, Phase::Open) if header.sequence != self.expected => {
-                let (got, limit) = (u32::from(header.sequence), u32::from(self.expected));
-                Verdict::Refuse(RefusalCode::LostFrame, got, limit)
+            (message, _) => {
+                let verdict = self.obey(message);
+                if matches!(verdict, Verdict::Taken) {
+                    self.note_received(kind, body);
+                }
+                verdict
             }
-            (message, Phase::Open) => self.obey(message),
+        }
+    }
+
+    /// Adds an obeyed message to the digest of the run that it belongs to.
+    fn note_received(&mut self, kind: u8, body: &[u8]) {
+        self.received.add(&[kind]);
+        self.received.add(body);
+        if let Some(run) = self.runs.back_mut()
+            && run.arrived == run.trials
+            && run.received.is_none()
+        {
+            run.received = Some(self.received.take());
         }
     }
 
@@ -340,24 +448,6 @@ impl<C: Core> State<'_, C> {
         }
     }
 
-    fn hello(&mut self, hello: Hello) -> Verdict {
-        if hello.protocol != PROTOCOL_VERSION {
-            return unknown_version(u32::from(hello.protocol));
-        }
-        self.forget();
-        self.health = DeviceHealth::default();
-        self.transmit.restart();
-        let mut bytes = [0; CapabilitiesBody::MAX_LEN + 4];
-        let mut body = Writer::new(&mut bytes);
-        let written = CapabilitiesBody::put(hello.session, self.core.capabilities(), &mut body)
-            .and_then(|()| self.transmit.send(Kind::Capabilities, 1, body.written()));
-        if written.is_err() {
-            return Verdict::Refuse(RefusalCode::Fault, 0, 0);
-        }
-        self.phase = Phase::Open;
-        Verdict::Taken
-    }
-
     /// Back to power-up.
     fn forget(&mut self) {
         self.core.reset();
@@ -368,15 +458,8 @@ impl<C: Core> State<'_, C> {
         self.blocks_taken = 0;
         self.injecting = false;
         self.polled_at = None;
-        self.expected = 0;
-    }
-
-    fn ping(&mut self, token: u32) -> Verdict {
-        let health = Message::Health(DeviceHealth { token, ..self.health });
-        match self.say(&health) {
-            Ok(()) => Verdict::Taken,
-            Err(Full) => Verdict::Wait,
-        }
+        self.received = Digest::default();
+        self.returned = Digest::default();
     }
 
     fn configure(&mut self, write: impl FnOnce(&mut C) -> Result<(), Verdict>) -> Verdict {
@@ -463,30 +546,13 @@ impl<C: Core> State<'_, C> {
         Verdict::Taken
     }
 
-    fn damaged(&mut self, damage: Damage) {
-        self.health.damaged_frames += 1;
-        if self.phase == Phase::Open {
-            let code = RefusalCode::DamagedFrame as u8;
-            let sequence = self.expected;
-            self.refuse(Refusal { code, kind: 0, sequence, got: damage as u32, limit: 0 });
-        }
-    }
-
-    fn refuse(&mut self, refusal: Refusal) {
+    fn refuse(&mut self, window: &mut Outgoing<'_>, refusal: Refusal, now_ns: u64) {
         // The caller has made sure of the room.
-        let _ = self.say(&Message::Refusal(refusal));
+        let _ = say(window, &Message::Refusal(refusal), now_ns);
         if self.phase == Phase::Open {
             self.forget();
             self.phase = Phase::Refused;
         }
-    }
-
-    /// Sends a message of at most [`SMALL`] bytes.
-    fn say(&mut self, message: &Message<'_>) -> Result<(), Full> {
-        let mut bytes = [0; SMALL];
-        let mut body = Writer::new(&mut bytes);
-        message.encode(&mut body)?;
-        self.transmit.send(message.kind(), self.expected, body.written())
     }
 }
 
@@ -500,32 +566,33 @@ impl<C: Core> State<'_, C> {
     }
 
     /// Whether anything moved.
-    fn advance(&mut self, now_ns: u64) -> bool {
+    fn advance(&mut self, window: &mut Outgoing<'_>, now_ns: u64) -> bool {
         if self.phase != Phase::Open {
             return false;
         }
-        let drained = self.record.is_closed() && self.drain();
+        let drained = self.record.is_closed() && self.drain(window, now_ns);
         if self.record.is_closed() {
             return drained;
         }
-        let ended = self.end_run();
+        let ended = self.end_run(window, now_ns);
         match self.feed_core().and_then(|fed| Ok(self.poll_core(now_ns)? || fed)) {
             Ok(moved) => moved || drained || ended,
-            Err(Fault(number)) => self.fault(number),
+            Err(Fault(number)) => self.fault(window, number, now_ns),
         }
     }
 
-    fn fault(&mut self, number: u32) -> bool {
-        let room = self.transmit.has_room(SMALL);
+    fn fault(&mut self, window: &mut Outgoing<'_>, number: u32, now_ns: u64) -> bool {
+        let room = window.has_room(SMALL);
         if room {
             let code = RefusalCode::Fault as u8;
-            self.refuse(Refusal { code, kind: 0, sequence: 0, got: number, limit: 0 });
+            let refusal = Refusal { code, kind: 0, sequence: 0, got: number, limit: 0 };
+            self.refuse(window, refusal, now_ns);
         }
         room
     }
 
     /// Moves the record into result frames. Whether the trial is done with.
-    fn drain(&mut self) -> bool {
+    fn drain(&mut self, window: &mut Outgoing<'_>, now_ns: u64) -> bool {
         loop {
             if self.fill_body().is_ok() {
                 self.record.open();
@@ -535,7 +602,7 @@ impl<C: Core> State<'_, C> {
                 self.health.trials += 1;
                 return true;
             }
-            if self.flush().is_err() {
+            if self.flush(window, now_ns).is_err() {
                 return false;
             }
         }
@@ -552,25 +619,33 @@ impl<C: Core> State<'_, C> {
         drained
     }
 
-    fn flush(&mut self) -> Result<(), Full> {
+    fn flush(&mut self, window: &mut Outgoing<'_>, now_ns: u64) -> Result<(), Full> {
         if self.body_len > 0 {
             let body = &self.body[..self.body_len];
-            self.transmit.send(Kind::Result, self.expected, body)?;
+            window.send(Kind::Result, body, now_ns)?;
+            self.returned.add(body);
             self.body_len = 0;
         }
         Ok(())
     }
 
     /// Closes the run in front if all its trials are in frames.
-    fn end_run(&mut self) -> bool {
+    fn end_run(&mut self, window: &mut Outgoing<'_>, now_ns: u64) -> bool {
         let Some(run) = self.runs.front().copied() else { return false };
         // The time of the last poll is known at the next one.
-        if run.done < run.trials || self.polled_at.is_some() || self.flush().is_err() {
+        if run.done < run.trials || self.polled_at.is_some() {
             return false;
         }
-        let end = RunEnd { run: run.run, trials: run.trials, execute_ns: run.execute_ns };
-        let said = self.say(&Message::RunEnd(end)).is_ok();
+        if self.flush(window, now_ns).is_err() {
+            return false;
+        }
+        let Run { run, trials, execute_ns, received, .. } = run;
+        let received = received.unwrap_or_default();
+        let digests = Some(Digests { received, returned: self.returned.value() });
+        let end = RunEnd { run, trials, execute_ns, digests };
+        let said = say(window, &Message::RunEnd(end), now_ns).is_ok();
         if said {
+            self.returned = Digest::default();
             self.runs.pop_front();
         }
         said

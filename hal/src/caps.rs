@@ -8,7 +8,7 @@ use heapless::{String, Vec};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Version of the wire protocol that this build speaks. Both sides must agree on it.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// The longest name of a chip family or instance, in bytes.
 pub const MAX_NAME: usize = 48;

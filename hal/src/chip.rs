@@ -61,6 +61,9 @@ pub struct Health {
     pub damaged_frames: u64,
     /// Frames or runs that were sent again.
     pub retries: u64,
+    /// Times that a device was brought back after a reset or a broken link.
+    #[serde(default)]
+    pub recoveries: u64,
 }
 
 /// What one run brought back. Trials stand in the order of submission.

@@ -200,17 +200,31 @@ pub enum Error {
         /// What it said.
         refusal: crate::wire::Refusal,
     },
-    /// A frame from the device arrived damaged or not at all.
+    /// The device lost its state again and again.
     #[error(
-        "frame {got} came where {expected} was expected, after {damaged} damaged frame(s): use a slower or shorter line"
+        "the device was reset while the host was waiting for {waiting_for}, and did not come back in time: check its power supply"
     )]
-    FrameLost {
-        /// Sequence number that should have come.
-        expected: u16,
-        /// Sequence number that came.
-        got: u16,
-        /// Damaged frames since the session began.
-        damaged: u64,
+    DeviceReset {
+        /// What should have come.
+        waiting_for: &'static str,
+    },
+    /// A run was damaged although every frame of it looked sound, and repetition did not help.
+    #[error(
+        "run {run} arrives damaged in every attempt although its frames look sound: the line makes more errors than its checksums can find, use a slower or shorter one"
+    )]
+    Corrupted {
+        /// Number of the run.
+        run: u32,
+    },
+    /// After an interruption another chip answered.
+    #[error(
+        "another chip answers now: {got} instead of {expected}; connect the one that was there, or begin anew with this one"
+    )]
+    OtherChip {
+        /// Identity of the chip that the session began with.
+        expected: String,
+        /// Identity of the chip that is there now.
+        got: String,
     },
     /// The device sent what the protocol does not allow.
     #[error(

@@ -43,7 +43,10 @@ impl Selector {
             }),
             Selector::Link(address) => {
                 let address = address.clone();
-                let open = move || async move { link::open(&address).await };
+                let open = move || {
+                    let address = address.clone();
+                    async move { link::open(&address).await }
+                };
                 Ok(Box::new(Session::connect(open, options.session.clone())?))
             }
         }

@@ -73,7 +73,8 @@ impl ExitCode {
             | Error::Link { .. }
             | Error::Timeout { .. }
             | Error::Disconnected { .. }
-            | Error::FrameLost { .. }
+            | Error::DeviceReset { .. }
+            | Error::Corrupted { .. }
             | Error::SessionOver { .. } => Self::LinkFailure,
             Error::Unsupported { .. } => Self::NoDevice,
             Error::ConfigShape { .. }
@@ -88,6 +89,7 @@ impl ExitCode {
             | Error::Refused { .. }
             | Error::Protocol { .. }
             | Error::Malformed { .. }
+            | Error::OtherChip { .. }
             | Error::Announcement { .. } => Self::DeviceRefused,
             Error::Emulator(error) => match error {
                 EmulatorError::UnknownPreset { .. }

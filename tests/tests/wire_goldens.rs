@@ -1,11 +1,11 @@
-//! Golden frames: what version 1 of the wire looked like must be read, and written, for ever.
+//! Golden frames: what versions 1 and 2 of the wire looked like must be read, and written, for ever.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 use spikeloop_hal::wire::{
-    CapabilitiesBody, Decoder, DeviceHealth, Flag, FlagSpan, FlagSpans, Frame, Full, Header, Hello,
-    Kind, MAX_BODY, Message, ParameterSpan, ParameterSpans, RecordingHead, Refusal, RefusalCode,
-    ResultBlock, ResultBlocks, RunBegin, RunEnd, StimulusBlocks, TrialEnd, WeightSpan, WeightSpans,
-    Writer, encoded_len,
+    Ack, CapabilitiesBody, Decoder, DeviceHealth, Digest, Digests, Flag, FlagSpan, FlagSpans,
+    Frame, Full, Header, Hello, Kind, MAX_BODY, Message, ParameterSpan, ParameterSpans,
+    RecordingHead, Refusal, RefusalCode, ResultBlock, ResultBlocks, RunBegin, RunEnd,
+    StimulusBlocks, TrialEnd, WeightSpan, WeightSpans, Writer, encoded_len,
 };
 use spikeloop_hal::{
     Adc, Buffers, Capabilities, Identity, Law, Parameter, ParameterSpec, SpikeEvent, Unit,
@@ -13,12 +13,13 @@ use spikeloop_hal::{
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/wire_v1")
+fn folder(version: u8) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("golden/wire_v{version}"))
 }
 
-fn bytes(name: &str) -> Vec<u8> {
-    let text = std::fs::read_to_string(folder().join(name).with_extension("hex")).unwrap();
+fn bytes(version: u8, name: &str) -> Vec<u8> {
+    let file = folder(version).join(name).with_extension("hex");
+    let text = std::fs::read_to_string(file).unwrap();
     text.lines()
         .filter(|line| !line.starts_with('#'))
         .flat_map(str::split_whitespace)
@@ -34,14 +35,18 @@ fn body(write: impl FnOnce(&mut Writer<'_>) -> Result<(), Full>) -> Vec<u8> {
     writer.written().to_vec()
 }
 
-fn header(kind: Kind, sequence: u16, acknowledge: u16) -> Header {
-    Header { version: 1, kind: kind as u8, sequence, acknowledge }
+fn header(version: u8, kind: Kind, sequence: u16, acknowledge: u16) -> Header {
+    Header { version, kind: kind as u8, sequence, acknowledge }
 }
 
 /// The file must hold exactly this message, and this message must be written as in the file.
 fn check(name: &str, sequence: u16, acknowledge: u16, message: Message<'_>) {
-    let golden = bytes(name);
-    let expected = header(message.kind(), sequence, acknowledge);
+    check_in(1, name, sequence, acknowledge, message);
+}
+
+fn check_in(version: u8, name: &str, sequence: u16, acknowledge: u16, message: Message<'_>) {
+    let golden = bytes(version, name);
+    let expected = header(version, message.kind(), sequence, acknowledge);
     let mut decoder = Decoder::new(vec![0; encoded_len(MAX_BODY)]);
     let mut input = &golden[..];
     let frame = decoder.feed(&mut input).expect("a whole frame").expect("an undamaged frame");
@@ -134,7 +139,7 @@ fn capabilities() {
     for (name, reference) in [("capabilities", false), ("capabilities_reference", true)] {
         let caps = golden_chip(reference);
         let mut scratch = [0; CapabilitiesBody::MAX_LEN];
-        let body = CapabilitiesBody::new(0xDEAD_BEEF, &caps, &mut scratch).unwrap();
+        let body = CapabilitiesBody::new(0xDEAD_BEEF, 0, &caps, &mut scratch).unwrap();
         check(name, 0, 1, Message::Capabilities(body));
         assert_eq!(body.capabilities(), Ok(caps));
     }
@@ -175,7 +180,7 @@ fn configuration() {
 #[test]
 fn runs_and_stimuli() {
     check("run_begin", 6, 1, Message::RunBegin(RunBegin { run: RUN, trials: 25 }));
-    let end = RunEnd { run: RUN, trials: 25, execute_ns: 1_000_000_007 };
+    let end = RunEnd { run: RUN, trials: 25, execute_ns: 1_000_000_007, digests: None };
     check("run_end", 2, 41, Message::RunEnd(end));
     let events = [spike(5, 3), spike(5, 200), spike(339, 255)];
     let blocks = body(|out| {
@@ -191,7 +196,7 @@ fn runs_and_stimuli() {
 
 #[test]
 fn a_continued_stimulus() {
-    let golden = bytes("stimulus_continued");
+    let golden = bytes(1, "stimulus_continued");
     let mut decoder = Decoder::new(vec![0; 200]);
     let frame = decoder.feed(&mut &golden[..]).unwrap().unwrap();
     let Ok(Message::Stimulus(view)) = Message::decode(frame.header.kind, frame.body) else {
@@ -241,16 +246,40 @@ fn results() {
 }
 
 #[test]
+fn what_version_2_added() {
+    let hello = Hello { protocol: 2, session: 0xDEAD_BEEF };
+    check_in(2, "hello", 0x1234, 0, Message::Hello(hello));
+    let ack = Ack { received: 0b1_0010, limit: 26, probe: 7, echo: 0 };
+    check_in(2, "host_ack", 44, 65530, Message::HostAck(ack));
+    let ack = Ack { received: 0, limit: 53, probe: 0, echo: 7 };
+    check_in(2, "device_ack", 65530, 45, Message::DeviceAck(ack));
+    let mut digest = Digest::default();
+    digest.add(b"12345");
+    digest.add(b"6789");
+    // The check value of CRC-32/ISO-HDLC.
+    let digests = Some(Digests { received: digest.take(), returned: digest.value() });
+    let end = RunEnd { run: RUN, trials: 25, execute_ns: 1_000_000_007, digests };
+    check_in(2, "run_end", 2, 41, Message::RunEnd(end));
+    let caps = golden_chip(false);
+    let mut scratch = [0; CapabilitiesBody::MAX_LEN];
+    let body = CapabilitiesBody::new(0xDEAD_BEEF, 32, &caps, &mut scratch).unwrap();
+    check_in(2, "capabilities", 0xBEEF, 0x1235, Message::Capabilities(body));
+    assert_eq!((body.capabilities(), body.window), (Ok(caps), 32));
+}
+
+#[test]
 fn every_message_has_a_golden_frame() {
     let mut kinds = BTreeSet::new();
-    for entry in std::fs::read_dir(folder()).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "hex") {
-            let golden = bytes(path.file_stem().unwrap().to_str().unwrap());
-            let mut decoder = Decoder::new(vec![0; encoded_len(MAX_BODY)]);
-            let frame = decoder.feed(&mut &golden[..]).unwrap().unwrap();
-            assert!(Message::decode(frame.header.kind, frame.body).is_ok(), "{path:?}");
-            kinds.insert(frame.header.kind);
+    for version in [1, 2] {
+        for entry in std::fs::read_dir(folder(version)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "hex") {
+                let golden = bytes(version, path.file_stem().unwrap().to_str().unwrap());
+                let mut decoder = Decoder::new(vec![0; encoded_len(MAX_BODY)]);
+                let frame = decoder.feed(&mut &golden[..]).unwrap().unwrap();
+                assert!(Message::decode(frame.header.kind, frame.body).is_ok(), "{path:?}");
+                kinds.insert(frame.header.kind);
+            }
         }
     }
     assert_eq!(kinds, Kind::ALL.map(|kind| kind as u8).into());

@@ -121,11 +121,13 @@ fn capabilities() -> Option<Capabilities> {
 pub extern "C" fn main() -> i32 {
     let Some(caps) = capabilities() else { return 1 };
     let core = Echo { caps, recording: false, waiting: None, state: State::Idle };
-    let (mut input, mut output, mut body) = ([0; encoded_len(256)], [0; 1024], [0; 256]);
+    let (mut input, mut early) = ([0; encoded_len(256)], [0; 2 * 256]);
+    let (mut output, mut body) = ([0; 1024], [0; 256]);
     let (mut events, mut spikes) = ([SpikeEvent::default(); 128], [SpikeEvent::default(); 128]);
     let (mut trials, mut samples) = ([Waiting::default(); 4], [0; 0]);
     let buffers = Buffers {
         input: &mut input,
+        early: &mut early,
         output: &mut output,
         body: &mut body,
         events: &mut events,
@@ -134,10 +136,10 @@ pub extern "C" fn main() -> i32 {
         samples: &mut samples,
     };
     let Ok(mut server) = Server::new(core, buffers) else { return 1 };
-    server.receive(&[0, 1, 2, 0]);
+    server.receive(&[0, 1, 2, 0], 0);
     server.poll(0);
-    let n = server.transmit().len();
-    server.sent(n);
+    let n = server.transmit(0).len();
+    server.sent(n, 0);
     0
 }
 

@@ -3,10 +3,20 @@
 use super::Verdict;
 use crate::core::{Core, Fault, Write};
 use spikeloop_hal::PROTOCOL_VERSION;
-use spikeloop_hal::wire::{ParameterSpan, RecordingHead, RefusalCode, WeightSpan, top_code};
+use spikeloop_hal::wire::{
+    Frame, Message, ParameterSpan, RecordingHead, RefusalCode, WeightSpan, top_code,
+};
 
-pub(super) fn unknown_version(got: u32) -> Verdict {
-    Verdict::Refuse(RefusalCode::UnknownVersion, got, u32::from(PROTOCOL_VERSION))
+/// The version of a frame that this server does not speak: of the frame itself, or of the hello in
+/// it. Hello has the same form in every version.
+pub(super) fn foreign(version: u8, frame: &Frame<'_>) -> Option<u32> {
+    let hello = match Message::decode(frame.header.kind, frame.body) {
+        Ok(Message::Hello(hello)) => Some(hello.protocol),
+        _ => None,
+    };
+    let spoken = hello.unwrap_or(u16::from(version));
+    (spoken != PROTOCOL_VERSION || u16::from(version) != PROTOCOL_VERSION)
+        .then_some(u32::from(spoken))
 }
 
 pub(super) fn out_of_range(got: usize, size: usize) -> Verdict {

@@ -4,7 +4,9 @@ use super::Failure;
 use crate::caps::Capabilities;
 use crate::chip::{Health, Observables};
 use crate::event::{SpikeEvent, Tick};
-use crate::wire::{Events, Malformed, ResultBlock, ResultBlocks, Samples, TrialEnd, top_code};
+use crate::wire::{
+    Digest, Events, Malformed, ResultBlock, ResultBlocks, Samples, TrialEnd, top_code,
+};
 
 /// What the host expects of a run.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +42,10 @@ pub(super) struct Assembler {
     /// What this run adds to the session's counters.
     pub(super) health: Health,
     pub(super) decode_ns: u64,
+    /// Of everything that was sent for this run.
+    pub(super) sent_digest: u32,
+    /// Of all results.
+    pub(super) returned: Digest,
     shape: Shape,
     trial: u32,
     last: Tick,
@@ -55,11 +61,21 @@ impl Assembler {
             observables,
             health: Health::default(),
             decode_ns: 0,
+            sent_digest: 0,
+            returned: Digest::default(),
             shape,
             trial: 0,
             last: 0,
             first_sample: 0,
         }
+    }
+
+    /// The run begins again: what came back of it is void.
+    pub(super) fn restart(&mut self) {
+        self.observables.clear();
+        self.health = Health::default();
+        self.returned = Digest::default();
+        (self.trial, self.last, self.first_sample) = (0, 0, 0);
     }
 
     /// Takes in the blocks of one result message.

@@ -1,45 +1,62 @@
-//! Host to device: what changed and what to play, as frames.
+//! Host to device: what changed and what to play, as messages.
 
-use crate::caps::{Capabilities, PROTOCOL_VERSION, Parameter};
+use crate::caps::{Capabilities, Parameter};
 use crate::chip::Stimulus;
 use crate::config::{ChipConfig, Recording};
 use crate::wire::{
-    FLAG_SPAN_HEAD, Flag, FlagSpan, Frame, Full, Header, Kind, Message, PARAMETER_SPAN_HEAD,
-    ParameterSpan, RecordingHead, RunBegin, SAFE_BODY, StimulusBlocks, WEIGHT_SPAN_HEAD,
-    WeightSpan, Writer, address_bits, encoded_len,
+    FLAG_SPAN_HEAD, Flag, FlagSpan, Full, Kind, Message, PARAMETER_SPAN_HEAD, ParameterSpan,
+    RecordingHead, RunBegin, StimulusBlocks, WEIGHT_SPAN_HEAD, WeightSpan, Writer, address_bits,
 };
 use std::ops::Range;
 
-/// Builds frames, several spans or blocks to each, and numbers them.
+/// Messages in the order in which they are to be sent: bodies one behind the other.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Parcel {
+    bytes: Vec<u8>,
+    /// Kind of each message and where its body ends.
+    parts: Vec<(Kind, usize)>,
+}
+
+impl Parcel {
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Number of messages.
+    pub(super) fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Message `k`.
+    pub(super) fn part(&self, k: usize) -> Option<(Kind, &[u8])> {
+        let (kind, end) = *self.parts.get(k)?;
+        let start = k.checked_sub(1).map_or(0, |before| self.parts[before].1);
+        Some((kind, &self.bytes[start..end]))
+    }
+}
+
+/// Builds messages, several spans or blocks to each.
 pub(super) struct Encoder {
-    frames: Vec<u8>,
+    parcel: Parcel,
     body: Box<[u8]>,
     len: usize,
     kind: Kind,
-    sequence: u16,
-    pub(super) acknowledge: u16,
 }
 
 impl Encoder {
-    /// For a device that takes bodies of `limit` bytes. `sequence`: number of the first frame.
-    pub(super) fn new(limit: usize, sequence: u16) -> Self {
-        Self {
-            frames: Vec::new(),
-            body: vec![0; limit.min(SAFE_BODY)].into(),
-            len: 0,
-            kind: Kind::Ping,
-            sequence,
-            acknowledge: 0,
-        }
+    /// For bodies of at most `limit` bytes.
+    pub(super) fn new(limit: usize) -> Self {
+        let body = vec![0; limit].into();
+        Self { parcel: Parcel::default(), body, len: 0, kind: Kind::Ping }
     }
 
-    /// The frames so far, ready for the link.
-    pub(super) fn take(&mut self) -> Vec<u8> {
+    /// The messages so far.
+    pub(super) fn take(&mut self) -> Parcel {
         self.flush();
-        std::mem::take(&mut self.frames)
+        std::mem::take(&mut self.parcel)
     }
 
-    /// A message with a frame of its own.
+    /// A message with a body of its own.
     pub(super) fn message(&mut self, message: &Message<'_>) {
         self.flush();
         self.part(message.kind(), |_| Ok(()), |body| message.encode(body));
@@ -77,18 +94,8 @@ impl Encoder {
         if self.len == 0 {
             return;
         }
-        let header = Header {
-            version: PROTOCOL_VERSION as u8,
-            kind: self.kind as u8,
-            sequence: self.sequence,
-            acknowledge: self.acknowledge,
-        };
-        let body = &self.body[..self.len];
-        let at = self.frames.len();
-        self.frames.resize(at + encoded_len(body.len()), 0);
-        let written = Frame { header, body }.encode(&mut self.frames[at..]).unwrap_or(0);
-        self.frames.truncate(at + written);
-        self.sequence = self.sequence.wrapping_add(1);
+        self.parcel.bytes.extend_from_slice(&self.body[..self.len]);
+        self.parcel.parts.push((self.kind, self.parcel.bytes.len()));
         self.len = 0;
     }
 

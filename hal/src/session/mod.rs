@@ -4,7 +4,7 @@
 //!  caller's thread                        session thread (one task)               device
 //!  configure ─► difference to what ─┐
 //!               the device has      ├─► frames ─► queue ─► write ══════► link ══► server ─► core
-//!  submit ────► stimuli ────────────┘                                              │
+//!  submit ────► stimuli ────────────┘  (journal, window)                           │
 //!  collect ◄─── observables ◄─ assemble ◄─ decode ◄─ read ◄═══════════ link ◄══════┘
 //! ```
 //!
@@ -15,14 +15,21 @@
 //! [`runs_in_flight`](crate::Buffers::runs_in_flight) runs are under way at once.
 //!
 //! A session begins with a hello, which puts the device into its power-up state; from then on the
-//! session knows what the device holds and sends only differences. Every error of the link, of the
-//! device or of the protocol ends the session: the first call after it returns the error, later
-//! ones [`Error::SessionOver`].
+//! session knows what the device holds and sends only differences.
+//!
+//! **Trouble.** Lost and damaged frames are [sent again](crate::wire::window). When the link breaks,
+//! the device is silent for too long or has lost its state, the session opens the link again, says
+//! hello, brings the device back to where it was and repeats the runs in flight, and nothing else;
+//! [`Health::retries`] and [`Health::recoveries`] count it. The same chip has to answer. What
+//! cannot be mended within [`SessionOptions::recovery`], and every breach of the protocol, ends the
+//! session: the first call after it returns the error, later ones [`Error::SessionOver`].
 
 mod actor;
 mod assemble;
 mod encode;
+mod exchange;
 mod failure;
+mod journal;
 
 use crate::caps::Capabilities;
 use crate::chip::{Chip, Health, Observables, Stimulus, Ticket};
@@ -30,15 +37,18 @@ use crate::config::ChipConfig;
 use crate::error::Error;
 use crate::limits::check_run;
 use crate::link::BoxLink;
-use crate::wire::{DeviceHealth, Message};
-use actor::{Actor, Command, Report};
+use crate::wire::window::Traffic;
+use crate::wire::{DeviceHealth, Message, SAFE_BODY};
+use actor::Actor;
 use assemble::Plan;
 use encode::Encoder;
+use exchange::{Order, Report};
 use failure::Failure;
 use std::collections::VecDeque;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -56,9 +66,15 @@ pub struct SessionOptions {
     /// How often hello is said within that time. Boards that restart when their port is opened do
     /// not hear the first.
     pub hello_attempts: u32,
-    /// How long the device may neither send nor take a byte while something is outstanding, in
-    /// addition to the chip time of the run under way.
+    /// How long the device may send nothing undamaged while something is outstanding, in addition to
+    /// the chip time of the run under way. It is asked for a sign of life all the while.
     pub silence: Duration,
+    /// How long to try to get a device back, from the first trouble until a run is complete. Zero:
+    /// the first trouble ends the session.
+    pub recovery: Duration,
+    /// Longest body of a frame to the device, in bytes. Short frames lose little on lines that make
+    /// errors, long ones cost less overhead: 13 bytes each.
+    pub longest_body: u16,
     /// Number that tells this session's answers from those of an earlier one, which may still be on
     /// the line. `None`: one from the process's number and a counter.
     pub session: Option<u32>,
@@ -73,6 +89,8 @@ impl Default for SessionOptions {
             handshake: Duration::from_secs(3),
             hello_attempts: 3,
             silence: Duration::from_secs(10),
+            recovery: Duration::from_secs(30),
+            longest_body: 1024,
             session: None,
             clock: Arc::new(move || start.elapsed().as_nanos() as u64),
         }
@@ -81,11 +99,14 @@ impl Default for SessionOptions {
 
 impl std::fmt::Debug for SessionOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { handshake, hello_attempts, silence, session, clock: _ } = self;
+        let Self { handshake, hello_attempts, silence, recovery, longest_body, session, clock: _ } =
+            self;
         f.debug_struct("SessionOptions")
             .field("handshake", handshake)
             .field("hello_attempts", hello_attempts)
             .field("silence", silence)
+            .field("recovery", recovery)
+            .field("longest_body", longest_body)
             .field("session", session)
             .finish_non_exhaustive()
     }
@@ -97,14 +118,24 @@ struct Settings {
     handshake: Duration,
     hello_attempts: u32,
     silence: Duration,
+    recovery: Duration,
+    longest_body: u16,
     session: u32,
 }
 
+/// Opens the link, the first time and after trouble.
+type Opener = Box<dyn FnMut() -> Opening + Send>;
+
+/// A link that is being opened, on the session's own thread.
+type Opening = Pin<Box<dyn Future<Output = Result<BoxLink, Error>>>>;
+
 impl SessionOptions {
     fn settings(&self) -> Settings {
-        let Self { handshake, hello_attempts, silence, .. } = *self;
+        let Self { handshake, hello_attempts, silence, recovery, longest_body, .. } = *self;
+        // The smallest body that every device takes.
+        let longest_body = longest_body.max(crate::wire::MIN_BODY as u16);
         let session = self.session.unwrap_or_else(next_session);
-        Settings { handshake, hello_attempts, silence, session }
+        Settings { handshake, hello_attempts, silence, recovery, longest_body, session }
     }
 }
 
@@ -112,8 +143,8 @@ impl SessionOptions {
 fn next_session() -> u32 {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    // Sixteen attempts at a hello, 256 sessions, then the process.
-    (std::process::id() << 12).wrapping_add(count << 4)
+    // 256 hellos of a session (attempts and recoveries), 16 sessions, then the process.
+    (std::process::id() << 12).wrapping_add(count << 8)
 }
 
 /// An open chip behind a link. See the [module documentation](self).
@@ -122,11 +153,10 @@ pub struct Session {
     /// What the device holds once it has read everything that was sent.
     device: ChipConfig,
     encoder: Encoder,
-    acknowledge: Arc<AtomicU16>,
     clock: Clock,
     /// Encoding time that no run has carried yet.
     encode_ns: u64,
-    commands: Option<UnboundedSender<Command>>,
+    orders: Option<UnboundedSender<Order>>,
     reports: Receiver<Report>,
     thread: Option<JoinHandle<()>>,
     /// Runs submitted and not collected, oldest first.
@@ -136,6 +166,7 @@ pub struct Session {
     next_run: u32,
     pong: Option<DeviceHealth>,
     health: Health,
+    traffic: Traffic,
     /// The error that ended the session.
     over: Option<String>,
 }
@@ -151,35 +182,43 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// Begins a session over a link that needs no asynchronous runtime of its own (in memory, or
-    /// one that was made inside the session by [`connect`](Self::connect)).
+    /// Begins a session over a link that needs no asynchronous runtime of its own (in memory). If the
+    /// link breaks the session is over: there is no way to open it again.
     ///
     /// # Errors
     /// [`Error::Timeout`], [`Error::Disconnected`], [`Error::Link`] if nobody answers;
     /// [`Error::ProtocolVersion`], [`Error::Refused`], [`Error::Announcement`], [`Error::Malformed`]
     /// if the answer cannot be used.
     pub fn open(link: BoxLink, options: SessionOptions) -> Result<Self, Error> {
-        Self::connect(move || async move { Ok(link) }, options)
+        let mut link = Some(link);
+        let gone = || Error::Disconnected { waiting_for: "the link" };
+        Self::connect(
+            move || {
+                let link = link.take().ok_or_else(gone);
+                async move { link }
+            },
+            options,
+        )
     }
 
-    /// Opens a link on the session's own runtime and begins a session over it. Sockets and serial
-    /// ports belong to the runtime that they were opened on: `open` runs there.
+    /// Opens a link on the session's own runtime and begins a session over it; after trouble it is
+    /// opened again in the same way. Sockets and serial ports belong to the runtime that they were
+    /// opened on: `open` runs there.
     ///
     /// # Errors
     /// What `open` returns, and everything of [`Session::open`].
-    pub fn connect<F, L>(open: F, options: SessionOptions) -> Result<Self, Error>
+    pub fn connect<F, L>(mut open: F, options: SessionOptions) -> Result<Self, Error>
     where
-        F: FnOnce() -> L + Send + 'static,
-        L: Future<Output = Result<BoxLink, Error>>,
+        F: FnMut() -> L + Send + 'static,
+        L: Future<Output = Result<BoxLink, Error>> + 'static,
     {
-        let (commands, orders) = unbounded_channel();
+        let (orders, received) = unbounded_channel();
         let (sender, reports) = channel();
-        let acknowledge = Arc::new(AtomicU16::new(0));
         let (settings, clock) = (options.settings(), options.clock.clone());
-        let numbers = acknowledge.clone();
+        let opener: Opener = Box::new(move || Box::pin(open()));
         let thread = std::thread::Builder::new()
             .name("spikeloop-session".to_owned())
-            .spawn(move || run_thread(open, settings, clock, sender, numbers, orders))
+            .spawn(move || run_thread(opener, settings, clock, sender, received))
             .map_err(|error| Failure::Io(error).into_error("a thread"))?;
         let caps = match reports.recv() {
             Ok(Report::Opened(caps)) => *caps,
@@ -191,12 +230,13 @@ impl Session {
         tracing::debug!(identity = %caps.identity, "session open");
         Ok(Self {
             device: ChipConfig::power_up(&caps),
-            encoder: Encoder::new(usize::from(caps.buffers.frame_body), 1),
+            encoder: Encoder::new(
+                usize::from(caps.buffers.frame_body.min(settings.longest_body)).min(SAFE_BODY),
+            ),
             caps,
-            acknowledge,
             clock: options.clock,
             encode_ns: 0,
-            commands: Some(commands),
+            orders: Some(orders),
             reports,
             thread: Some(thread),
             in_flight: VecDeque::new(),
@@ -204,6 +244,7 @@ impl Session {
             next_run: 0,
             pong: None,
             health: Health::default(),
+            traffic: Traffic::default(),
             over: None,
         })
     }
@@ -217,15 +258,20 @@ impl Session {
         self.look()?;
         self.pong = None;
         self.encoder.message(&Message::Ping(self.next_run));
-        let frames = self.encoder.take();
-        self.send(Command::Send { frames, plan: None })?;
-        self.send(Command::Expect)?;
+        let parcel = self.encoder.take();
+        self.send(Order::Send { parcel, plan: None, ping: true })?;
         loop {
             if let Some(health) = self.pong.take() {
                 return Ok(health);
             }
             self.wait()?;
         }
+    }
+
+    /// What the host's end of the window had seen when the last run came back.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
     }
 
     /// Takes in what the task has reported, without waiting.
@@ -255,9 +301,10 @@ impl Session {
 
     fn note(&mut self, report: Report) -> Result<(), Error> {
         match report {
-            Report::Run { run, observables, health } => {
+            Report::Run { run, observables, health, traffic } => {
+                self.traffic = traffic;
                 self.arrived.push_back((run, observables));
-                add(&mut self.health, &health);
+                exchange::add(&mut self.health, &health);
             }
             Report::Pong(health) => self.pong = Some(health),
             Report::Opened(_) => {}
@@ -272,12 +319,12 @@ impl Session {
     fn end(&mut self, error: Error) -> Error {
         tracing::warn!(%error, "session over");
         self.over = Some(error.to_string());
-        self.commands = None;
+        self.orders = None;
         error
     }
 
-    fn send(&mut self, command: Command) -> Result<(), Error> {
-        let sent = self.commands.as_ref().is_some_and(|commands| commands.send(command).is_ok());
+    fn send(&mut self, order: Order) -> Result<(), Error> {
+        let sent = self.orders.as_ref().is_some_and(|orders| orders.send(order).is_ok());
         if sent {
             return Ok(());
         }
@@ -301,44 +348,22 @@ fn remember(device: &mut ChipConfig, config: &ChipConfig) {
     device.recording.clone_from(&config.recording);
 }
 
-fn add(sum: &mut Health, more: &Health) {
-    sum.trials += more.trials;
-    sum.dropped_inputs += more.dropped_inputs;
-    sum.dropped_spikes += more.dropped_spikes;
-    sum.saturated_samples += more.saturated_samples;
-    sum.stalled_trials += more.stalled_trials;
-    sum.damaged_frames += more.damaged_frames;
-    sum.retries += more.retries;
-}
-
-fn run_thread<F, L>(
-    open: F,
+fn run_thread(
+    opener: Opener,
     settings: Settings,
     clock: Clock,
     reports: Sender<Report>,
-    acknowledge: Arc<AtomicU16>,
-    commands: UnboundedReceiver<Command>,
-) where
-    F: FnOnce() -> L,
-    L: Future<Output = Result<BoxLink, Error>>,
-{
-    let fail = |failure| {
-        let _ = reports.send(Report::Failed { failure, waiting_for: "the link" });
-    };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(Failure::Io(error)),
-    };
-    runtime.block_on(async {
-        match open().await {
-            Ok(link) => {
-                Actor::new(link, settings, clock, reports.clone(), acknowledge)
-                    .live(commands)
-                    .await;
-            }
-            Err(error) => fail(Failure::Open(error)),
+    orders: UnboundedReceiver<Order>,
+) {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => {
+            runtime.block_on(Actor::new(opener, settings, clock, reports).live(orders));
         }
-    });
+        Err(error) => {
+            let failure = Failure::Io(error);
+            let _ = reports.send(Report::Failed { failure, waiting_for: "the link" });
+        }
+    }
 }
 
 impl Chip for Session {
@@ -350,12 +375,11 @@ impl Chip for Session {
         self.look()?;
         config.check(&self.caps)?;
         let start = (self.clock)();
-        self.encoder.acknowledge = self.acknowledge.load(Ordering::Relaxed);
         self.encoder.difference(&self.device, config);
-        let frames = self.encoder.take();
-        if !frames.is_empty() {
+        let parcel = self.encoder.take();
+        if !parcel.is_empty() {
             remember(&mut self.device, config);
-            self.send(Command::Send { frames, plan: None })?;
+            self.send(Order::Send { parcel, plan: None, ping: false })?;
         }
         self.encode_ns += (self.clock)().saturating_sub(start);
         Ok(())
@@ -370,9 +394,8 @@ impl Chip for Session {
         check_run(&self.caps, &self.device.recording, stimuli)?;
         let start = (self.clock)();
         let run = self.next_run;
-        self.encoder.acknowledge = self.acknowledge.load(Ordering::Relaxed);
         self.encoder.run(run, stimuli, &self.caps);
-        let frames = self.encoder.take();
+        let parcel = self.encoder.take();
         let recording = &self.device.recording;
         let ticks: u64 = stimuli.iter().map(|stimulus| u64::from(stimulus.duration)).sum();
         let now = (self.clock)();
@@ -384,7 +407,7 @@ impl Chip for Session {
             submitted_ns: now,
             chip_ns: ticks.saturating_mul(u64::from(self.caps.tick_ns)),
         };
-        self.send(Command::Send { frames, plan: Some(plan) })?;
+        self.send(Order::Send { parcel, plan: Some(plan), ping: false })?;
         self.in_flight.push_back(run);
         self.next_run = run.wrapping_add(1);
         Ok(Ticket(u64::from(run)))
@@ -405,8 +428,8 @@ impl Chip for Session {
         if let Some((_, observables)) = self.arrived.pop_front() {
             let used = std::mem::replace(into, observables);
             // A session that is over needs no memory any more.
-            if let Some(commands) = &self.commands {
-                let _ = commands.send(Command::Recycle(used));
+            if let Some(orders) = &self.orders {
+                let _ = orders.send(Order::Recycle(used));
             }
         }
         Ok(())
@@ -419,7 +442,7 @@ impl Chip for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.commands = None;
+        self.orders = None;
         if let Some(thread) = self.thread.take() {
             // A panic of the thread was reported as a closed session already.
             let _ = thread.join();

@@ -1,6 +1,7 @@
 //! The small messages of fixed layout: beginning, end, health, refusal.
 
 use super::cursor::{Reader, Writer};
+use super::digest::Digests;
 use super::error::{Full, Malformed};
 use crate::caps::Capabilities;
 
@@ -25,11 +26,44 @@ impl Hello {
     }
 }
 
+/// What one end has received and has room for. Outside the sequence, and never acknowledged itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ack {
+    /// Bit `k`: frame `acknowledge + 1 + k` has come, although `acknowledge` has not.
+    pub received: u32,
+    /// First sequence number that there is no room for.
+    pub limit: u16,
+    /// Not 0: the other side is to answer at once, with this number as `echo`.
+    pub probe: u16,
+    /// Last probe of the other side that was not answered yet, or 0.
+    pub echo: u16,
+}
+
+impl Ack {
+    pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            received: from.u32()?,
+            limit: from.u16()?,
+            probe: from.u16()?,
+            echo: from.u16()?,
+        })
+    }
+
+    pub(super) fn write(&self, to: &mut Writer<'_>) -> Result<(), Full> {
+        to.u32(self.received)?;
+        to.u16(self.limit)?;
+        to.u16(self.probe)?;
+        to.u16(self.echo)
+    }
+}
+
 /// What the device is: the session number of the hello, then the serialised [`Capabilities`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CapabilitiesBody<'a> {
     /// From the hello that this answers.
     pub session: u32,
+    /// Frames from the host that the device takes ahead of the one it awaits; 0 in protocol version 1.
+    pub window: u16,
     serialised: &'a [u8],
 }
 
@@ -41,20 +75,30 @@ impl<'a> CapabilitiesBody<'a> {
     ///
     /// # Errors
     /// [`Full`] if `scratch` is too short.
-    pub fn new(session: u32, caps: &Capabilities, scratch: &'a mut [u8]) -> Result<Self, Full> {
+    pub fn new(
+        session: u32,
+        window: u16,
+        caps: &Capabilities,
+        scratch: &'a mut [u8],
+    ) -> Result<Self, Full> {
         let serialised = postcard::to_slice(caps, scratch).map_err(|_| Full)?;
-        Ok(Self { session, serialised })
+        Ok(Self { session, window, serialised })
     }
 
     /// Writes the body for `caps` straight into `to`.
     ///
     /// # Errors
-    /// [`Full`]; [`MAX_LEN`](Self::MAX_LEN) and four bytes are always enough.
-    pub fn put(session: u32, caps: &Capabilities, to: &mut Writer<'_>) -> Result<(), Full> {
+    /// [`Full`]; [`MAX_LEN`](Self::MAX_LEN) and six bytes are always enough.
+    pub fn put(
+        session: u32,
+        window: u16,
+        caps: &Capabilities,
+        to: &mut Writer<'_>,
+    ) -> Result<(), Full> {
         to.u32(session)?;
         let len = postcard::to_slice(caps, to.free()).map_err(|_| Full)?.len();
         to.advance(len);
-        Ok(())
+        to.u16(window)
     }
 
     /// The capabilities, not yet checked for sense.
@@ -62,22 +106,30 @@ impl<'a> CapabilitiesBody<'a> {
     /// # Errors
     /// [`Malformed::Control`].
     pub fn capabilities(&self) -> Result<Capabilities, Malformed> {
-        match postcard::take_from_bytes(self.serialised) {
-            Ok((caps, [])) => Ok(caps),
-            Ok(_) => Err(Malformed::Trailing),
-            Err(_) => Err(Malformed::Control),
-        }
+        postcard::from_bytes(self.serialised).map_err(|_| Malformed::Control)
     }
 
     pub(super) fn read(from: &mut Reader<'a>) -> Result<Self, Malformed> {
-        let body = Self { session: from.u32()?, serialised: from.rest() };
-        body.capabilities()?;
-        Ok(body)
+        let session = from.u32()?;
+        let rest = from.rest();
+        let after = match postcard::take_from_bytes::<Capabilities>(rest) {
+            Ok((_, after)) => after,
+            Err(_) => return Err(Malformed::Control),
+        };
+        let window = match *after {
+            // Protocol version 1.
+            [] => 0,
+            [low, high] => u16::from_le_bytes([low, high]),
+            _ => return Err(Malformed::Trailing),
+        };
+        Ok(Self { session, window, serialised: &rest[..rest.len() - after.len()] })
     }
 
     pub(super) fn write(&self, to: &mut Writer<'_>) -> Result<(), Full> {
         to.u32(self.session)?;
-        to.bytes(self.serialised)
+        to.bytes(self.serialised)?;
+        // What has no window is written as it came.
+        if self.window == 0 { Ok(()) } else { to.u16(self.window) }
     }
 }
 
@@ -110,17 +162,27 @@ pub struct RunEnd {
     pub trials: u32,
     /// Time the device spent on executing them, in nanoseconds of its own clock.
     pub execute_ns: u64,
+    /// What the device has read and sent for this run; absent in protocol version 1.
+    pub digests: Option<Digests>,
 }
 
 impl RunEnd {
     pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self { run: from.u32()?, trials: from.u32()?, execute_ns: from.u64()? })
+        let (run, trials, execute_ns) = (from.u32()?, from.u32()?, from.u64()?);
+        let digests = match from.is_empty() {
+            true => None,
+            false => Some(Digests { received: from.u32()?, returned: from.u32()? }),
+        };
+        Ok(Self { run, trials, execute_ns, digests })
     }
 
     pub(super) fn write(&self, to: &mut Writer<'_>) -> Result<(), Full> {
         to.u32(self.run)?;
         to.u32(self.trials)?;
-        to.u64(self.execute_ns)
+        to.u64(self.execute_ns)?;
+        let Some(digests) = self.digests else { return Ok(()) };
+        to.u32(digests.received)?;
+        to.u32(digests.returned)
     }
 }
 

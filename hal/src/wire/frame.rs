@@ -21,9 +21,9 @@ pub const SAFE_BODY: usize = 4064;
 
 /// Look-up tables: a host spends 8 KiB to check sixteen bytes at a time, a microcontroller 512 bytes.
 #[cfg(feature = "std")]
-type Lanes = Table<16>;
+pub(super) type Lanes = Table<16>;
 #[cfg(not(feature = "std"))]
-type Lanes = Table<1>;
+pub(super) type Lanes = Table<1>;
 
 static CRC: Crc<u16, Lanes> = Crc::<u16, Lanes>::new(&CRC_16_IBM_3740);
 

@@ -1,7 +1,7 @@
 //! Messages: what the body of a frame says. Views borrow the body and check what they read.
 
 use super::blocks::{ResultBlocks, StimulusBlocks};
-use super::control::{CapabilitiesBody, DeviceHealth, Hello, Refusal, RunBegin, RunEnd};
+use super::control::{Ack, CapabilitiesBody, DeviceHealth, Hello, Refusal, RunBegin, RunEnd};
 use super::cursor::{Reader, Writer};
 use super::error::{Full, Malformed};
 use super::spans::{FlagSpans, ParameterSpans, RecordingHead, WeightSpans};
@@ -14,6 +14,8 @@ pub enum Kind {
     Hello = 0x01,
     /// Host: are you there?
     Ping = 0x02,
+    /// Host: what has come, and what there is room for.
+    HostAck = 0x03,
     /// Host: weight codes.
     Weights = 0x10,
     /// Host: parameter codes.
@@ -30,6 +32,8 @@ pub enum Kind {
     Capabilities = 0x81,
     /// Device: its counters; answer to [`Kind::Ping`].
     Health = 0x82,
+    /// Device: what has come, and what there is room for.
+    DeviceAck = 0x83,
     /// Device: spikes and samples of trials.
     Result = 0xA0,
     /// Device: a run is complete.
@@ -40,9 +44,10 @@ pub enum Kind {
 
 impl Kind {
     /// Every message, in the order of the table.
-    pub const ALL: [Kind; 13] = [
+    pub const ALL: [Kind; 15] = [
         Kind::Hello,
         Kind::Ping,
+        Kind::HostAck,
         Kind::Weights,
         Kind::Parameters,
         Kind::Flags,
@@ -51,6 +56,7 @@ impl Kind {
         Kind::Stimulus,
         Kind::Capabilities,
         Kind::Health,
+        Kind::DeviceAck,
         Kind::Result,
         Kind::RunEnd,
         Kind::Refusal,
@@ -71,6 +77,8 @@ pub enum Message<'a> {
     Hello(Hello),
     /// Are you there? The number comes back.
     Ping(u32),
+    /// The host's acknowledgement.
+    HostAck(Ack),
     /// Weight codes.
     Weights(WeightSpans<'a>),
     /// Parameter codes.
@@ -87,6 +95,8 @@ pub enum Message<'a> {
     Capabilities(CapabilitiesBody<'a>),
     /// The device's counters.
     Health(DeviceHealth),
+    /// The device's acknowledgement.
+    DeviceAck(Ack),
     /// Spikes and samples of trials.
     Result(ResultBlocks<'a>),
     /// A run is complete.
@@ -105,6 +115,7 @@ impl<'a> Message<'a> {
         let message = match Kind::from_code(kind).ok_or(Malformed::Kind)? {
             Kind::Hello => Self::Hello(Hello::read(&mut reader)?),
             Kind::Ping => Self::Ping(reader.u32()?),
+            Kind::HostAck => Self::HostAck(Ack::read(&mut reader)?),
             Kind::Weights => Self::Weights(WeightSpans::new(reader.rest())?),
             Kind::Parameters => Self::Parameters(ParameterSpans::new(reader.rest())?),
             Kind::Flags => Self::Flags(FlagSpans::new(reader.rest())?),
@@ -113,6 +124,7 @@ impl<'a> Message<'a> {
             Kind::Stimulus => Self::Stimulus(StimulusBlocks::new(reader.rest())?),
             Kind::Capabilities => Self::Capabilities(CapabilitiesBody::read(&mut reader)?),
             Kind::Health => Self::Health(DeviceHealth::read(&mut reader)?),
+            Kind::DeviceAck => Self::DeviceAck(Ack::read(&mut reader)?),
             Kind::Result => Self::Result(ResultBlocks::new(reader.rest())?),
             Kind::RunEnd => Self::RunEnd(RunEnd::read(&mut reader)?),
             Kind::Refusal => Self::Refusal(Refusal::read(&mut reader)?),
@@ -127,6 +139,7 @@ impl<'a> Message<'a> {
         match self {
             Self::Hello(_) => Kind::Hello,
             Self::Ping(_) => Kind::Ping,
+            Self::HostAck(_) => Kind::HostAck,
             Self::Weights(_) => Kind::Weights,
             Self::Parameters(_) => Kind::Parameters,
             Self::Flags(_) => Kind::Flags,
@@ -135,6 +148,7 @@ impl<'a> Message<'a> {
             Self::Stimulus(_) => Kind::Stimulus,
             Self::Capabilities(_) => Kind::Capabilities,
             Self::Health(_) => Kind::Health,
+            Self::DeviceAck(_) => Kind::DeviceAck,
             Self::Result(_) => Kind::Result,
             Self::RunEnd(_) => Kind::RunEnd,
             Self::Refusal(_) => Kind::Refusal,
@@ -149,6 +163,7 @@ impl<'a> Message<'a> {
         match self {
             Self::Hello(hello) => hello.write(out),
             Self::Ping(token) => out.u32(*token),
+            Self::HostAck(ack) | Self::DeviceAck(ack) => ack.write(out),
             Self::Weights(spans) => out.bytes(spans.as_bytes()),
             Self::Parameters(spans) => out.bytes(spans.as_bytes()),
             Self::Flags(spans) => out.bytes(spans.as_bytes()),

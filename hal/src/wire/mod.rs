@@ -1,5 +1,6 @@
-//! The wire: how a host and a device talk. This page is the specification, protocol version 1; a
-//! device can be written from it alone. Golden frames stand in `tests/golden/wire_v1`.
+//! The wire: how a host and a device talk. This page is the specification, protocol version 2; a
+//! device can be written from it alone. Golden frames stand in `tests/golden/wire_v1` and `wire_v2`
+//! (what version 2 added).
 //!
 //! Everything here is `no_std` and allocates nothing. Numbers are little-endian. `u8`, `u16`, `u32`
 //! and `u64` have no sign, `i8` is two's complement.
@@ -45,40 +46,79 @@
 //!
 //! | offset | size | field | |
 //! |---|---|---|---|
-//! | 0 | 1 | version | protocol version of the sender: 1 |
+//! | 0 | 1 | version | protocol version of the sender: 2 |
 //! | 1 | 1 | kind | number of the message |
-//! | 2 | 2 | sequence | frames sent in this direction since the hello, from 0, modulo 2¹⁶ |
-//! | 4 | 2 | acknowledge | sequence number that the sender expects next from the other side |
+//! | 2 | 2 | sequence | number of the frame in this direction, modulo 2¹⁶ |
+//! | 4 | 2 | acknowledge | first number of the other direction that has not come |
 //! | 6 | 2 | length | bytes of the body |
 //!
 //! The framing, this header, and the bodies of hello and refusal are the same in every protocol
-//! version. In version 1 lost frames are found by their sequence number and not sent again: a device
-//! refuses the frame after the gap (reason 9), a host ends the session. `acknowledge` is informative.
+//! version.
 //!
 //! # 3. A session
 //!
 //! ```text
 //!   host                                            device
-//!   00, hello {1, session}        ─────────────►    forgets everything, goes to power-up
-//!                                 ◄─────────────    00, capabilities {session, …}
+//!   00, hello #h {2, session}     ─────────────►    forgets everything, goes to power-up
+//!                                 ◄─────────────    00, capabilities #d {session, …, window}
 //!   weights, parameters, flags, recording ─────►    applied before the next run
 //!   run begin {run, trials}       ─────────────►
 //!   stimulus …                    ─────────────►    a trial starts when its last event is here
 //!                                 ◄─────────────    result …, trial by trial
-//!                                 ◄─────────────    run end {run, …}
+//!                                 ◄─────────────    run end {run, …, digests}
 //! ```
 //!
-//! - A **hello** is obeyed at any time. The device forgets all configuration, runs and unsent
-//!   output, sets both sequence counters to 0 (the hello itself has number 0) and answers. A host
-//!   ignores everything up to the capabilities that carry its own session number.
+//! - A **hello** is obeyed at any time, unless its session is the one that is open: then the line has
+//!   doubled it. The device forgets all configuration, runs and unsent output and answers. The host's
+//!   frames go on from the hello's number `h`, which the host is free to choose; the device's begin at
+//!   any `d` it likes. A host ignores everything up to the capabilities that carry its own session
+//!   number. Without an answer it says hello again, with another session number.
 //! - **Power-up state**: weights 0, every parameter at its default code, all flags 0, nothing
 //!   recorded.
-//! - **Order.** Messages are obeyed in the order in which they come. Configuration between two runs
-//!   holds for the second; a device that still executes the first leaves it on the line.
+//! - **Order.** Messages are obeyed in the order of their numbers. Configuration between two runs
+//!   holds for the second; a device that still executes the first leaves it waiting.
 //!   Configuration between the beginning of a run and its last stimulus is refused.
-//! - **Flow control.** A device reads only as far as it has room. A host must therefore read while it
-//!   writes, and keeps within [`Buffers`](crate::Buffers): trials, events and runs in flight.
-//! - A device sends nothing that it was not asked for, except a refusal.
+//! - A device sends nothing that it was not asked for, except refusals and acknowledgements.
+//!
+//! ## 3.1 Exactly once
+//!
+//! Every frame but the acknowledgements (and refusals to somebody without a session) has a number of
+//! its own, is kept by its sender until it is acknowledged, and is obeyed once, in order. Modulo
+//! arithmetic: of two numbers the one less than 2¹⁵ ahead is the later.
+//!
+//! - **Window.** A receiver takes frames up to its *limit*, a number that only grows: a host is ready
+//!   for 32 frames at any time (bodies of up to 4064 bytes), a device for as many as its capabilities
+//!   say (`window`, 1 to 32, a power of two), counted from the oldest frame that it has not obeyed. Frames
+//!   that come early are stored until the gap closes; frames at or beyond the limit, and frames that
+//!   came before, are dropped.
+//! - **Acknowledgement** (0x03 from the host, 0x83 from the device): the header's `acknowledge`, the
+//!   bits of what came behind it, and the limit. It is due when a quarter of the window has come, when
+//!   the limit has grown by half a window, at once if a frame came out of order or twice, and otherwise
+//!   within a few milliseconds, unless a frame of the sequence carries `acknowledge` anyway. Its own
+//!   `sequence` is the number that the next frame will have.
+//! - **Repetition.** A line keeps its order. So a frame is lost for certain when one that was sent
+//!   after it has been acknowledged, or when a probe that was sent after it has been answered; then, and
+//!   only then, it is sent again.
+//! - **Probe.** An acknowledgement with `probe` ≠ 0 wants an answer at once: an acknowledgement with the
+//!   same number as `echo`. A side that has frames on their way, or frames without room, and heard
+//!   nothing for the round trip and some (here: mean + 4 deviations, 10 ms to 0.5 s, doubled with each
+//!   probe) sends one. So does a host, twice a second, while it waits for results: the heartbeat.
+//! - A device may do without most of this: with a window of 1, one frame buffer in each direction and
+//!   probes it is a stop-and-wait protocol, and a host cannot tell.
+//!
+//! ## 3.2 Trouble
+//!
+//! A device that gets a frame without a session (it was reset) answers with refusal 4, outside the
+//! sequence. The host then says hello, restores the configuration and repeats the runs that were not
+//! complete; so it does after opening a link anew. Emulated chips give the same bits for a repeated
+//! trial, because its noise depends on its number.
+//!
+//! **Digests.** Run end carries two CRC-32 (CRC-32/ISO-HDLC; `123456789` gives 0xCBF43926): `received`,
+//! of kind and body of every configuration, run begin and stimulus message obeyed after the last
+//! stimulus of the run before, up to the last stimulus of this run; and `returned`, of the bodies of
+//! all results of the run. If they are not those of the host, something got past the checksums of the
+//! frames (one damaged frame in 65536 with more errors than they can be sure of) and the run is
+//! repeated in a new session.
 //!
 //! # 4. Messages
 //!
@@ -86,16 +126,18 @@
 //! |---|---|---|---|
 //! | 0x01 | [hello](Hello) | host | protocol `u16`, session `u32` |
 //! | 0x02 | ping | host | token `u32` |
+//! | 0x03 | [acknowledgement](Ack) | host | bits of the frames received behind `acknowledge` `u32`, limit `u16`, probe `u16`, echo `u16` |
 //! | 0x10 | [weights](WeightSpans) | host | spans: row `u16`, first neuron `u16`, count `u16`, codes `i8` × count |
 //! | 0x11 | [parameters](ParameterSpans) | host | spans: parameter `u8`, first neuron `u16`, count `u16`, codes `u16` × count |
 //! | 0x12 | [flags](FlagSpans) | host | spans: flag `u8`, first neuron `u16`, count `u16`, bits (⌈count / 8⌉ bytes) |
 //! | 0x13 | [recording](RecordingHead) | host | flags `u8` (bit 0: spikes, bit 1: reference), sample period in ticks `u32`, samples of a trial `u16`, with bit 1 the reference `u16` |
 //! | 0x20 | [run begin](RunBegin) | host | run `u32`, trials `u32` |
 //! | 0x21 | [stimulus](StimulusBlocks) | host | run `u32`, address bits `u8`, blocks (section 6) |
-//! | 0x81 | [capabilities](CapabilitiesBody) | device | session `u32`, serialised [`Capabilities`](crate::Capabilities) (section 8) |
+//! | 0x81 | [capabilities](CapabilitiesBody) | device | session `u32`, serialised [`Capabilities`](crate::Capabilities) (section 8), window `u16` |
 //! | 0x82 | [health](DeviceHealth) | device | token `u32`, then `u64` each: trials, dropped inputs, dropped spikes, stalled trials, damaged frames |
+//! | 0x83 | [acknowledgement](Ack) | device | as 0x03 |
 //! | 0xA0 | [result](ResultBlocks) | device | run `u32`, blocks (section 7) |
-//! | 0xA1 | [run end](RunEnd) | device | run `u32`, trials `u32`, execution time in ns `u64` |
+//! | 0xA1 | [run end](RunEnd) | device | run `u32`, trials `u32`, execution time in ns `u64`, digests received `u32` and returned `u32` |
 //! | 0xEE | [refusal](Refusal) | device | reason `u8`, kind `u8`, sequence `u16`, got `u32`, limit `u32` (section 9) |
 //!
 //! A body longer or shorter than its fields say is malformed.
@@ -118,9 +160,8 @@
 //! the converter's highest code) instead of their membranes. A host sends it only to a device whose
 //! converter announces that it can (section 8); another device refuses it (reason 5).
 //!
-//! The reference came to version 1 after its first builds. Everything without it is written as before,
-//! so old devices serve new hosts. An old host refuses a device that announces a reference (a converter
-//! of more than 16 bits), an old device a recording with one (reason 3).
+//! Version 1 had no window, no acknowledgements, no digests and a shorter run end and capabilities body;
+//! its frames are still read, but neither side of this version talks to one of that version.
 //!
 //! # 6. Stimuli
 //!
@@ -192,7 +233,7 @@
 //! # 9. Refusals
 //!
 //! A device that cannot obey a message says so once, drops what it was doing, and from then on
-//! answers nothing but hello and ping. `kind` and `sequence` name the frame that was refused.
+//! answers nothing but hello and ping (what else comes is acknowledged and passed over). `kind` and `sequence` name the frame that was refused.
 //!
 //! | reason | meaning | got | limit |
 //! |---|---|---|---|
@@ -203,8 +244,7 @@
 //! | 5 | out of range | the row, neuron, tick, parameter or code | the nearest that exists |
 //! | 6 | beyond the buffers | what is needed | what there is |
 //! | 7 | out of place | its run | the run that is open |
-//! | 8 | a frame arrived damaged | how: [`Damage`] | 0 |
-//! | 9 | a frame was lost | sequence number that came | the one expected |
+//! | 8, 9 | version 1 only: a frame arrived damaged, or not at all | | |
 //! | 10 | the device failed | its own number of the fault | 0 |
 //! | 11 | in use by another client; sent instead of an answer to hello | 0 | 0 |
 //!
@@ -215,6 +255,7 @@ mod blocks;
 mod cobs;
 mod control;
 mod cursor;
+mod digest;
 mod error;
 mod frame;
 mod message;
@@ -222,10 +263,14 @@ mod pack;
 mod spans;
 #[cfg(test)]
 mod tests;
+pub mod window;
 
 pub use blocks::{ResultBlock, ResultBlocks, StimulusBlock, StimulusBlocks, TrialEnd};
-pub use control::{CapabilitiesBody, DeviceHealth, Hello, Refusal, RefusalCode, RunBegin, RunEnd};
+pub use control::{
+    Ack, CapabilitiesBody, DeviceHealth, Hello, Refusal, RefusalCode, RunBegin, RunEnd,
+};
 pub use cursor::{Reader, Writer};
+pub use digest::{Digest, Digests};
 pub use error::{Damage, Full, Malformed};
 pub use frame::{
     Decoder, Frame, HEADER_LEN, Header, MAX_BODY, MIN_BODY, SAFE_BODY, TRAILER_LEN, encoded_len,

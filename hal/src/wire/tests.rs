@@ -123,7 +123,7 @@ fn largest() -> Capabilities {
 fn the_largest_capabilities_fit() {
     let caps = largest();
     let mut scratch = [0; CapabilitiesBody::MAX_LEN];
-    let body = CapabilitiesBody::new(7, &caps, &mut scratch).unwrap();
+    let body = CapabilitiesBody::new(7, 0xABCD, &caps, &mut scratch).unwrap();
     survives(Message::Capabilities(body));
     assert_eq!(body.capabilities(), Ok(caps));
 }
@@ -258,7 +258,11 @@ proptest! {
             spikes: d & 1 == 1, sample_period: a, samples: b, reference: (d & 2 != 0).then_some(!b),
         }));
         survives(Message::RunBegin(RunBegin { run: a, trials: u32::from(b) }));
-        survives(Message::RunEnd(RunEnd { run: a, trials: u32::from(b), execute_ns: c[0] }));
+        let digests = (d & 1 == 1).then_some(Digests { received: !a, returned: c[1] as u32 });
+        survives(Message::RunEnd(RunEnd { run: a, trials: u32::from(b), execute_ns: c[0], digests }));
+        let ack = Ack { received: a, limit: b, probe: !b, echo: b ^ 0x55AA };
+        survives(Message::HostAck(ack));
+        survives(Message::DeviceAck(ack));
         let [trials, dropped_inputs, dropped_spikes, stalled_trials, damaged_frames] = c;
         survives(Message::Health(DeviceHealth {
             token: a, trials, dropped_inputs, dropped_spikes, stalled_trials, damaged_frames,

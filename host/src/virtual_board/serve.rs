@@ -11,10 +11,11 @@ use spikeloop_hal::wire::{
 };
 use spikeloop_hal::{Error, PROTOCOL_VERSION, Selector};
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::sleep_until;
 
 /// Bytes taken from the link at once.
 const INPUT: usize = 64 * 1024;
@@ -192,32 +193,30 @@ async fn talk<L: Link, C: Core>(
     link: &mut L,
     stop: &mut watch::Receiver<bool>,
 ) -> End {
-    let start = Instant::now();
+    let start = tokio::time::Instant::now();
+    let now = || start.elapsed().as_nanos() as u64;
     let (mut reader, mut writer) = tokio::io::split(link);
     let mut buffer = vec![0; INPUT];
-    // What came and has not been taken by the server: `buffer[from .. to]`.
-    let (mut from, mut to) = (0, 0);
     loop {
-        let taken = server.receive(&buffer[from..to]);
-        from += taken;
-        let activity = server.poll(start.elapsed().as_nanos() as u64);
+        let busy = server.poll(now()) == Activity::Busy;
+        let deadline = server.deadline().map(|at| start + Duration::from_nanos(at));
         let event = {
-            let out = server.transmit();
-            // A server that is busy, or may take more, is polled again after the link's turn.
-            let busy = activity == Activity::Busy || (taken > 0 && from < to);
+            let out = server.transmit(now());
+            // A server that is busy is polled again after the link's turn.
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => Event::Stop,
                 went = writer.write(out), if !out.is_empty() => Event::Went(went),
-                came = reader.read(&mut buffer), if from == to => Event::Came(came),
+                came = reader.read(&mut buffer) => Event::Came(came),
                 () = tokio::task::yield_now(), if busy => Event::Again,
+                () = sleep_until(deadline.unwrap_or(start)), if deadline.is_some() => Event::Again,
             }
         };
         match event {
             Event::Stop => return End::Stopped,
-            Event::Went(Ok(n)) => server.sent(n),
+            Event::Went(Ok(n)) => server.sent(n, now()),
             Event::Came(Ok(0)) => return End::Gone,
-            Event::Came(Ok(n)) => (from, to) = (0, n),
+            Event::Came(Ok(n)) => server.receive(&buffer[..n], now()),
             Event::Went(Err(error)) | Event::Came(Err(error)) => {
                 tracing::debug!(%error, "client lost");
                 return End::Gone;

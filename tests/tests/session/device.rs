@@ -5,6 +5,7 @@ use spikeloop_firmware::{Activity, Core, Server};
 use spikeloop_hal::link::BoxLink;
 use spikeloop_hal::wire::{Decoder, Frame, Header, MAX_BODY, Message, Writer, encoded_len};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 /// A device on a thread of its own.
@@ -47,30 +48,32 @@ pub fn serve_twice<C: Core + Send + 'static>(core: C) -> (BoxLink, BoxLink, Join
     (first.link, Box::new(second), first.thread)
 }
 
-/// Moves bytes between a link and a server until the other side is gone.
+/// Moves bytes between a link and a server until the other side is gone. The device's clock moves
+/// 1 µs a poll, and 1 ms in each real millisecond without anything to do.
 async fn pump<C: Core>(server: &mut Server<'_, C>, mut link: DuplexStream) {
-    let (mut now, mut held) = (0, Vec::new());
+    let mut now = 0;
     let mut chunk = [0; 700];
     loop {
         loop {
-            let taken = server.receive(&held);
-            held.drain(..taken);
             now += 1000;
-            if server.poll(now) == Activity::Idle && (held.is_empty() || taken == 0) {
+            if server.poll(now) == Activity::Idle {
                 break;
             }
         }
-        let output = server.transmit().to_vec();
+        let output = server.transmit(now).to_vec();
         if !output.is_empty() {
             match link.write(&output).await {
-                Ok(n) if n > 0 => server.sent(n),
+                Ok(n) if n > 0 => server.sent(n, now),
                 _ => return,
             }
-        } else {
-            match link.read(&mut chunk).await {
-                Ok(n) if n > 0 => held.extend_from_slice(&chunk[..n]),
+            continue;
+        }
+        tokio::select! {
+            came = link.read(&mut chunk) => match came {
+                Ok(n) if n > 0 => server.receive(&chunk[..n], now),
                 _ => return,
-            }
+            },
+            () = tokio::time::sleep(Duration::from_millis(1)) => now += 1_000_000,
         }
     }
 }
