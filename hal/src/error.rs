@@ -242,6 +242,9 @@ pub enum Error {
         /// The error that ended it.
         reason: String,
     },
+    /// A recording of a chip cannot be written, read or replayed.
+    #[error(transparent)]
+    RecordingFile(#[from] crate::recording::RecordingError),
     /// An emulated chip is described wrongly.
     #[cfg(feature = "emulator")]
     #[error(transparent)]

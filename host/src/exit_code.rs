@@ -24,6 +24,7 @@ use crate::run_folder::RunFolderError;
 use crate::trainer::TrainError;
 use crate::twin::TwinError;
 use spikeloop_hal::emulator::EmulatorError;
+use spikeloop_hal::recording::RecordingError;
 use spikeloop_hal::wire::RefusalCode;
 use spikeloop_models::error::ModelError;
 
@@ -89,6 +90,13 @@ impl ExitCode {
             | Error::Protocol { .. }
             | Error::Malformed { .. }
             | Error::Announcement { .. } => Self::DeviceRefused,
+            Error::RecordingFile(error) => match error {
+                RecordingError::Exists { .. } | RecordingError::Differs { .. } => Self::Usage,
+                RecordingError::InUse { .. } => Self::DeviceInUse,
+                RecordingError::OtherChip { .. } => Self::DeviceRefused,
+                RecordingError::Failed { .. } => Self::LinkFailure,
+                _ => Self::Files,
+            },
             Error::Emulator(error) => match error {
                 EmulatorError::UnknownPreset { .. }
                 | EmulatorError::UnknownOption { .. }
