@@ -63,7 +63,7 @@ impl ExitCode {
     pub fn of(error: &spikeloop_hal::Error) -> Self {
         use spikeloop_hal::Error;
         match error {
-            Error::Selector(_) => Self::Usage,
+            Error::Selector(_) | Error::Faults(_) => Self::Usage,
             Error::NoDevice { .. } => Self::NoDevice,
             Error::DeviceInUse { .. } | Error::NameTaken { .. } => Self::DeviceInUse,
             Error::Refused { refusal } if refusal.reason() == Some(RefusalCode::InUse) => {
