@@ -93,6 +93,9 @@ pub enum Error {
     /// The selector is malformed.
     #[error(transparent)]
     Selector(#[from] crate::selector::SelectorError),
+    /// Faults to be injected are described wrongly.
+    #[error(transparent)]
+    Faults(#[from] crate::link::fault::FaultError),
     /// There is nothing where the device should be.
     #[error("no device at {device}: {remedy}")]
     NoDevice {
@@ -256,6 +259,9 @@ pub enum Error {
         /// The error that ended it.
         reason: String,
     },
+    /// A recording of a chip cannot be written, read or replayed.
+    #[error(transparent)]
+    RecordingFile(#[from] crate::recording::RecordingError),
     /// An emulated chip is described wrongly.
     #[cfg(feature = "emulator")]
     #[error(transparent)]

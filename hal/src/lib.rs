@@ -72,7 +72,11 @@ pub mod nearest;
 #[cfg(feature = "std")]
 pub mod open;
 #[cfg(feature = "std")]
+pub mod recording;
+#[cfg(feature = "std")]
 pub mod registry;
+#[cfg(feature = "std")]
+pub mod replay;
 #[cfg(feature = "std")]
 pub mod runner;
 #[cfg(feature = "std")]
@@ -93,6 +97,10 @@ pub use config::{ChipConfig, Recording};
 pub use error::Error;
 #[cfg(feature = "std")]
 pub use open::OpenOptions;
+#[cfg(feature = "std")]
+pub use recording::Recorder;
+#[cfg(feature = "std")]
+pub use replay::Replay;
 #[cfg(feature = "std")]
 pub use runner::Runner;
 #[cfg(feature = "std")]

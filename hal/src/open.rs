@@ -41,6 +41,7 @@ impl Selector {
                 device: self.to_string(),
                 remedy: "this build has no emulator: build with the feature `emulator`",
             }),
+            Selector::Replay(path) => Ok(Box::new(crate::replay::Replay::open(path)?)),
             Selector::Link(address) => {
                 let address = address.clone();
                 let open = move || {

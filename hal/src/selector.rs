@@ -8,6 +8,7 @@
 //! | `tcp:127.0.0.1:4000` | a board, real or virtual, behind a TCP address |
 //! | `pty:NAME` | a running virtual board by its name |
 //! | `pty:/dev/pts/5` | a pseudo-terminal by its path |
+//! | `replay:run.rec` | the chip of a recording, by the path of its file (no comma in it) |
 //!
 //! ```
 //! use spikeloop_hal::selector::{Address, Selector};
@@ -21,7 +22,7 @@
 //! assert_eq!(
 //!     error.to_string(),
 //!     "unknown chip selector scheme \"seriall\"; did you mean \"serial\"? \
-//!      Selectors start with emu:, serial:, tcp: or pty:"
+//!      Selectors start with emu:, serial:, tcp:, pty: or replay:"
 //! );
 //! # Ok::<(), spikeloop_hal::selector::SelectorError>(())
 //! ```
@@ -29,14 +30,14 @@
 use crate::nearest::{hint, nearest};
 use core::fmt;
 use core::str::FromStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Symbol rate of a serial port when the selector names none: the highest rate that both common
 /// FTDI adapters and USB-CDC devices take (CDC ignores it).
 pub const DEFAULT_BAUD: u32 = 3_000_000;
 
 /// The schemes a selector can start with.
-pub const SCHEMES: [&str; 4] = ["emu", "serial", "tcp", "pty"];
+pub const SCHEMES: [&str; 5] = ["emu", "serial", "tcp", "pty", "replay"];
 
 const SERIAL_OPTIONS: [&str; 2] = ["baud", "flow"];
 
@@ -48,6 +49,8 @@ pub enum Selector {
     Emulator(Vec<(String, String)>),
     /// A board behind a link.
     Link(Address),
+    /// A recording, by the path of its file.
+    Replay(PathBuf),
 }
 
 /// Where a board is: what a link can be opened to.
@@ -79,7 +82,7 @@ pub enum Address {
 #[non_exhaustive]
 pub enum SelectorError {
     /// The part before the colon is none of [`SCHEMES`].
-    #[error("unknown chip selector scheme {scheme:?}{} Selectors start with emu:, serial:, tcp: or pty:", if nearest.is_some() { hint(*nearest) } else { ".".into() })]
+    #[error("unknown chip selector scheme {scheme:?}{} Selectors start with emu:, serial:, tcp:, pty: or replay:", if nearest.is_some() { hint(*nearest) } else { ".".into() })]
     UnknownScheme {
         /// What was written.
         scheme: String,
@@ -145,6 +148,7 @@ impl FromStr for Selector {
             "serial" => serial(rest).map(Selector::Link),
             "tcp" => tcp(rest).map(Selector::Link),
             "pty" => pty(rest).map(Selector::Link),
+            "replay" => replay(rest),
             _ => Err(SelectorError::UnknownScheme {
                 scheme: scheme.to_owned(),
                 nearest: nearest(scheme, SCHEMES),
@@ -257,6 +261,18 @@ fn pty(text: &str) -> Result<Address, SelectorError> {
     Ok(Address::Pty { name: text.to_owned() })
 }
 
+/// A comma would begin options, of which there are none: better said than looked for as a file.
+fn replay(text: &str) -> Result<Selector, SelectorError> {
+    if text.is_empty() || text.contains(',') {
+        return Err(SelectorError::BadValue {
+            what: "the file in the replay: selector",
+            value: text.to_owned(),
+            expected: "the path of a recording without commas in it: link or rename the file",
+        });
+    }
+    Ok(Selector::Replay(PathBuf::from(text)))
+}
+
 /// Checks the name of a virtual board: 1 to 64 of `A-Z a-z 0-9 . _ -`, not starting with a dot.
 /// It becomes a file name.
 ///
@@ -285,6 +301,7 @@ impl fmt::Display for Selector {
                 Ok(())
             }
             Selector::Link(address) => address.fmt(f),
+            Selector::Replay(path) => write!(f, "replay:{}", path.display()),
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::run_folder::RunFolderError;
 use crate::trainer::TrainError;
 use crate::twin::TwinError;
 use spikeloop_hal::emulator::EmulatorError;
+use spikeloop_hal::recording::RecordingError;
 use spikeloop_hal::wire::RefusalCode;
 use spikeloop_models::error::ModelError;
 
@@ -62,7 +63,7 @@ impl ExitCode {
     pub fn of(error: &spikeloop_hal::Error) -> Self {
         use spikeloop_hal::Error;
         match error {
-            Error::Selector(_) => Self::Usage,
+            Error::Selector(_) | Error::Faults(_) => Self::Usage,
             Error::NoDevice { .. } => Self::NoDevice,
             Error::DeviceInUse { .. } | Error::NameTaken { .. } => Self::DeviceInUse,
             Error::Refused { refusal } if refusal.reason() == Some(RefusalCode::InUse) => {
@@ -91,6 +92,13 @@ impl ExitCode {
             | Error::Malformed { .. }
             | Error::OtherChip { .. }
             | Error::Announcement { .. } => Self::DeviceRefused,
+            Error::RecordingFile(error) => match error {
+                RecordingError::Exists { .. } | RecordingError::Differs { .. } => Self::Usage,
+                RecordingError::InUse { .. } => Self::DeviceInUse,
+                RecordingError::OtherChip { .. } => Self::DeviceRefused,
+                RecordingError::Failed { .. } => Self::LinkFailure,
+                _ => Self::Files,
+            },
             Error::Emulator(error) => match error {
                 EmulatorError::UnknownPreset { .. }
                 | EmulatorError::UnknownOption { .. }

@@ -288,7 +288,7 @@ pub fn truth(selector: &Selector) -> Option<DrawnChip> {
         Selector::Emulator(options) => {
             Emulator::from_options(options, 1).ok().map(|e| e.truth().clone())
         }
-        Selector::Link(_) => None,
+        Selector::Link(_) | Selector::Replay(_) => None,
     }
 }
 

@@ -11,12 +11,14 @@
 //! | [`tcp`] | `host:port` | is refused by the board |
 //! | [`memory`] | [`memory::pair`] | cannot be |
 
+pub mod fault;
 pub mod memory;
 #[cfg(all(feature = "serial", unix))]
 pub mod pty;
 #[cfg(feature = "serial")]
 pub mod serial;
 pub mod tcp;
+pub mod tracer;
 
 use crate::error::Error;
 use crate::selector::Address;

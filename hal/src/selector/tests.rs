@@ -31,6 +31,19 @@ fn every_scheme_parses() {
 
 /// One message for each way to get it wrong: they are part of the interface.
 #[test]
+fn a_recording_is_a_path_with_anything_but_commas_in_it() {
+    for path in ["run.rec", "/tmp/with blanks=and:colons/a.rec", "../ä/run"] {
+        let selector = parse(&format!("replay:{path}"));
+        assert_eq!(selector, Selector::Replay(path.into()));
+        assert_eq!(parse(&selector.to_string()), selector);
+    }
+    for bad in ["replay:", "replay", "replay:a,b"] {
+        let error = bad.parse::<Selector>().unwrap_err().to_string();
+        assert!(error.contains("without commas"), "{error}");
+    }
+}
+
+#[test]
 fn messages() {
     let bad = [
         "",
