@@ -271,10 +271,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Window<B> {
                 }
             }
             Line::Data => {
-                if let Some(sent) = self.out.taken(n, now_ns) {
-                    self.traffic.sent += u64::from(sent.first);
-                    self.traffic.resent += u64::from(sent.again);
+                let sent = self.out.taken(n, now_ns);
+                self.traffic.sent += u64::from(sent.first);
+                self.traffic.resent += u64::from(sent.again);
+                if sent.first + sent.again > 0 {
                     self.pace.touch(now_ns);
+                }
+                if self.out.pending().is_empty() {
                     self.line = Line::Idle;
                 }
             }

@@ -68,6 +68,10 @@ pub(super) struct Outbox<B> {
     answered_order: Option<u32>,
 }
 
+/// Most bytes handed to the line in one piece, if they are more than one frame: acknowledgements wait
+/// for them. As much as a pseudo-terminal takes.
+const SPAN: usize = 4096;
+
 fn slot_of(sequence: u16) -> usize {
     usize::from(sequence % WINDOW)
 }
@@ -174,7 +178,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Outbox<B> {
                     let (at, end) = (slot.at, slot.at + slot.len);
                     self.span = Some(Span { first: sequence, count: 1, at, end });
                 }
-                Some(span) if span.end == slot.at => {
+                Some(span) if span.end == slot.at && span.end - span.at + slot.len <= SPAN => {
                     span.end += slot.len;
                     span.count += 1;
                 }
@@ -188,30 +192,31 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Outbox<B> {
         self.span.map_or(&[], |span| &self.bytes.as_ref()[span.at..span.end])
     }
 
-    /// The line has taken `n` bytes. What was sent, once the span is through.
-    pub(super) fn taken(&mut self, n: usize, now_ns: u64) -> Option<Sent> {
-        let span = self.span.as_mut()?;
-        span.at = (span.at + n).min(span.end);
-        if span.at < span.end {
-            return None;
-        }
-        let Span { first, count, .. } = *span;
-        self.span = None;
+    /// The line has taken `n` bytes. The frames that are through.
+    pub(super) fn taken(&mut self, n: usize, now_ns: u64) -> Sent {
         let mut sent = Sent { first: 0, again: 0 };
-        for k in 0..count {
-            self.order = self.order.wrapping_add(1);
-            let slot = &mut self.slots[slot_of(first.wrapping_add(k))];
+        let Some(mut span) = self.span else { return sent };
+        span.at = (span.at + n).min(span.end);
+        while span.count > 0 {
+            let slot = &mut self.slots[slot_of(span.first)];
+            if slot.at + slot.len > span.at {
+                break;
+            }
             if slot.tries == 0 {
                 sent.first += 1;
             } else {
                 sent.again += 1;
             }
+            self.order = self.order.wrapping_add(1);
             slot.due = false;
             slot.tries += 1;
             (slot.sent_at, slot.order) = (now_ns, self.order);
+            span.first = span.first.wrapping_add(1);
+            span.count -= 1;
         }
+        self.span = (span.count > 0).then_some(span);
         self.release();
-        Some(sent)
+        sent
     }
 
     /// A probe has gone out.
