@@ -2,9 +2,11 @@
 
 use crate::chip::Chip;
 use crate::error::Error;
-use crate::link;
+use crate::link::fault::Faults;
+use crate::link::tracer::{self, Sink};
+use crate::link::{self, BoxLink};
 use crate::selector::Selector;
-use crate::session::{Session, SessionOptions};
+use crate::session::{Clock, Session, SessionOptions};
 
 /// How a chip is opened.
 #[derive(Clone, Debug)]
@@ -13,13 +15,37 @@ pub struct OpenOptions {
     pub threads: usize,
     /// Session over a link.
     pub session: SessionOptions,
+    /// What the link is wrapped in, the first time and whenever it is opened again.
+    pub around: Around,
+}
+
+/// Middlewares around the link of a session. They do not apply to a chip in this process.
+#[derive(Clone, Debug, Default)]
+pub struct Around {
+    /// Faults on purpose.
+    pub faults: Option<Faults>,
+    /// Where everything that passes is written.
+    pub trace: Option<Sink>,
+}
+
+impl Around {
+    fn wrap(&self, mut link: BoxLink, clock: &Clock) -> BoxLink {
+        if let Some(faults) = &self.faults {
+            link = faults.wrap(link);
+        }
+        // Outside, so that it shows what the session sees.
+        if let Some(sink) = &self.trace {
+            link = tracer::wrap(link, sink.clone(), clock.clone());
+        }
+        link
+    }
 }
 
 impl Default for OpenOptions {
     /// As many threads as the machine runs at once, and the session's own defaults.
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads, session: SessionOptions::default() }
+        Self { threads, session: SessionOptions::default(), around: Around::default() }
     }
 }
 
@@ -43,10 +69,14 @@ impl Selector {
             }),
             Selector::Replay(path) => Ok(Box::new(crate::replay::Replay::open(path)?)),
             Selector::Link(address) => {
-                let address = address.clone();
+                let (address, around) = (address.clone(), options.around.clone());
+                let clock = options.session.clock.clone();
                 let open = move || {
-                    let address = address.clone();
-                    async move { link::open(&address).await }
+                    let (address, around, clock) = (address.clone(), around.clone(), clock.clone());
+                    async move {
+                        let link = link::open(&address).await?;
+                        Ok(around.wrap(link, &clock))
+                    }
                 };
                 Ok(Box::new(Session::connect(open, options.session.clone())?))
             }

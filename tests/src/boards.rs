@@ -45,7 +45,7 @@ fn patient() -> SessionOptions {
 #[must_use]
 pub fn open(selector: &str, way: Way, threads: usize) -> (Box<dyn Chip>, Bench) {
     let selector: Selector = selector.parse().unwrap();
-    let options = OpenOptions { threads, session: patient() };
+    let options = OpenOptions { threads, session: patient(), ..OpenOptions::default() };
     let place = match way {
         Way::InProcess => return (selector.open(&options).unwrap(), Bench::default()),
         Way::Memory => Place::Memory,

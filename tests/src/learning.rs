@@ -6,6 +6,7 @@ use spikeloop::config;
 use spikeloop::data::{self, Dataset};
 use spikeloop::experiment::Experiment;
 use spikeloop::trainer::{Step, Tally, Trainer};
+use spikeloop_hal::{Chip, Health};
 
 /// A shipped experiment with some of its values replaced, and its data.
 ///
@@ -44,11 +45,26 @@ pub fn one_epoch(
     way: Way,
     (host, chip): (usize, usize),
 ) -> Trace {
+    let selector = experiment.chip.selector.clone().unwrap();
+    let (chip, bench) = boards::open(&selector, way, chip);
+    let trace = one_epoch_on((experiment, data), chip, host).0;
+    drop(bench);
+    trace
+}
+
+/// The same on a chip that is open already; and what the chip's link went through.
+///
+/// # Panics
+/// If anything fails.
+#[must_use]
+pub fn one_epoch_on(
+    (experiment, data): (&Experiment, &Dataset),
+    chip: Box<dyn Chip>,
+    host: usize,
+) -> (Trace, Health) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(host).build().unwrap();
     pool.install(|| {
         let mut trainer = Trainer::new(experiment, data).unwrap();
-        let selector = experiment.chip.selector.clone().unwrap();
-        let (chip, bench) = boards::open(&selector, way, chip);
         let looped =
             ChipLoop::new(chip, &trainer.network, experiment, experiment.chip.observe).unwrap();
         trainer.attach(looped);
@@ -59,9 +75,9 @@ pub fn one_epoch(
         };
         let evaluation = trainer.evaluate(&data.test, 1).unwrap();
         let counters = trainer.chip().unwrap().counters();
+        let health = trainer.chip().unwrap().health();
         drop(trainer.detach());
-        drop(bench);
-        Trace {
+        let trace = Trace {
             weights: trainer
                 .network
                 .layers
@@ -72,6 +88,7 @@ pub fn one_epoch(
             evaluated: evaluation.tally,
             predicted: evaluation.predicted,
             counts: [counters.saturated_samples, counters.clipped_weights, counters.unused_spikes],
-        }
+        };
+        (trace, health)
     })
 }

@@ -148,8 +148,7 @@ impl Exchange {
     fn say_hello(&mut self, now_ns: u64, until: u64) {
         let session = self.settings.session.wrapping_add(self.hellos);
         self.hellos = self.hellos.wrapping_add(1);
-        let gap = nanos(self.settings.handshake / self.settings.hello_attempts.max(1));
-        let again_at = (now_ns + gap).min(until);
+        let again_at = now_ns + (until - now_ns).min(self.hello_gap(until - now_ns));
         self.phase = Phase::Greeting { session, again_at, until };
         let first = first_sequence(session);
         let mut bytes = [0; 16];
@@ -165,6 +164,15 @@ impl Exchange {
             .and_then(|()| Frame { header, body: body.written() }.encode(&mut self.hello[1..]));
         self.hello.truncate(1 + written.unwrap_or(0));
         self.hello_at = 0;
+    }
+
+    /// How long to wait for the answer to a hello, with `left` ns of the handshake to go. The gaps double,
+    /// so that a board that merely missed the first hello is found soon and a slow one in the end.
+    fn hello_gap(&self, left: u64) -> u64 {
+        let total = nanos(self.settings.handshake);
+        let first = total / ((1u64 << self.settings.hello_attempts.clamp(1, 16)) - 1);
+        // After n gaps of 1, 2, 4 … the next one is as long as all of them and one more.
+        total - left + first
     }
 
     /// Takes an order. Nothing is sent before the next [`transmit`](Self::transmit).

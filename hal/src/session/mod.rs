@@ -63,8 +63,8 @@ pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 pub struct SessionOptions {
     /// How long to wait for the answer to hello, over all attempts.
     pub handshake: Duration,
-    /// How often hello is said within that time. Boards that restart when their port is opened do
-    /// not hear the first.
+    /// How often hello is said within that time, with gaps that double. Boards that restart when their
+    /// port is opened do not hear the first.
     pub hello_attempts: u32,
     /// How long the device may send nothing undamaged while something is outstanding, in addition to
     /// the chip time of the run under way. It is asked for a sign of life all the while.
@@ -87,7 +87,7 @@ impl Default for SessionOptions {
         let start = Instant::now();
         Self {
             handshake: Duration::from_secs(3),
-            hello_attempts: 3,
+            hello_attempts: 5,
             silence: Duration::from_secs(10),
             recovery: Duration::from_secs(30),
             longest_body: 1024,

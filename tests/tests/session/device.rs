@@ -48,9 +48,32 @@ pub fn serve_twice<C: Core + Send + 'static>(core: C) -> (BoxLink, BoxLink, Join
     (first.link, Box::new(second), first.thread)
 }
 
+/// The real server over cores that `core` makes: after every `bytes` bytes to the host the device is
+/// reset, at most `times` times. The link stays.
+pub fn serve_with_resets<C: Core>(
+    core: impl Fn() -> C + Send + 'static,
+    bytes: usize,
+    times: usize,
+) -> Device {
+    on_thread(4096, move |mut board| async move {
+        for reset in 0..=times {
+            let core = core();
+            let mut memory = Memory::new(core.capabilities());
+            let mut server = Server::new(core, memory.buffers()).unwrap();
+            let life = if reset < times { bytes } else { usize::MAX };
+            pump_for(&mut server, &mut board, life).await;
+        }
+    })
+}
+
 /// Moves bytes between a link and a server until the other side is gone. The device's clock moves
 /// 1 µs a poll, and 1 ms in each real millisecond without anything to do.
 async fn pump<C: Core>(server: &mut Server<'_, C>, mut link: DuplexStream) {
+    pump_for(server, &mut link, usize::MAX).await;
+}
+
+/// The same, until so many bytes went to the host.
+async fn pump_for<C: Core>(server: &mut Server<'_, C>, link: &mut DuplexStream, mut life: usize) {
     let mut now = 0;
     let mut chunk = [0; 700];
     loop {
@@ -62,9 +85,15 @@ async fn pump<C: Core>(server: &mut Server<'_, C>, mut link: DuplexStream) {
         }
         let output = server.transmit(now).to_vec();
         if !output.is_empty() {
-            match link.write(&output).await {
-                Ok(n) if n > 0 => server.sent(n, now),
+            match link.write(&output[..output.len().min(life)]).await {
+                Ok(n) if n > 0 => {
+                    server.sent(n, now);
+                    life -= n;
+                }
                 _ => return,
+            }
+            if life == 0 {
+                return;
             }
             continue;
         }

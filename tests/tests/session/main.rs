@@ -4,7 +4,7 @@
 mod device;
 mod toy;
 
-use device::{Device, frame, raw, scripted, serve, serve_twice};
+use device::{Device, frame, raw, scripted, serve, serve_twice, serve_with_resets};
 use spikeloop_firmware::Core;
 use spikeloop_firmware::board::ChipCore;
 use spikeloop_hal::link::BoxLink;
@@ -446,7 +446,7 @@ fn a_device_that_never_answers_times_out() {
     // Something answers, but not in our language.
     let device = scripted(|_, _| Some(b"login: ".to_vec()));
     let error = Session::open(device.link, quick()).unwrap_err();
-    assert!(matches!(error, Error::Timeout { heard: 21, .. }), "{error}");
+    assert!(matches!(error, Error::Timeout { heard: 35, .. }), "{error}");
     // A device that greets and then falls silent.
     let device = scripted(|_, message| {
         Some(capabilities_frame(&message, &capabilities()).unwrap_or_default())
@@ -531,4 +531,104 @@ fn a_failing_chip_is_a_refusal_with_its_fault_number() {
     let error = session.collect(ticket, &mut Observables::default()).unwrap_err();
     let Error::Refused { refusal } = error else { panic!("{error}") };
     assert_eq!((refusal.reason(), refusal.got), (Some(RefusalCode::Fault), 2));
+}
+
+#[test]
+fn a_device_that_is_reset_again_and_again_is_brought_back_to_where_it_was() {
+    let caps = capabilities();
+    let mut here = ToyChip::new(caps.clone());
+    let core = || ChipCore::new(ToyChip::new(capabilities()));
+    // Between, within and right after messages.
+    for life in [701, 4000, 9973] {
+        let mut there = open(serve_with_resets(core, life, 6));
+        let mut draw = Draw(life as u64);
+        let mut waiting = Vec::new();
+        let mut repeated = Vec::new();
+        for round in 0..15 {
+            if round % 3 != 2 {
+                let mut config = some_config(&caps, &mut draw);
+                config.recording.samples = config.recording.samples.min(5);
+                here.configure(&config).unwrap();
+                there.configure(&config).unwrap();
+            }
+            let stimuli = some_stimuli(&caps, &mut draw, 1 + round % 4);
+            waiting.push((there.submit(&stimuli).unwrap(), run(&mut here, &stimuli)));
+            if waiting.len() == 3 {
+                repeated.extend(waiting.drain(..2));
+            }
+            for (ticket, expected) in repeated.drain(..) {
+                let mut out = Observables::default();
+                there.collect(ticket, &mut out).unwrap();
+                out.time = TimeSplit::default();
+                assert_eq!(out, expected, "round {round}");
+            }
+        }
+        let health = there.health();
+        assert!(health.recoveries >= 1, "{health:?}");
+        assert!(health.retries >= health.recoveries, "{health:?}");
+    }
+}
+
+#[test]
+fn a_link_that_comes_back_with_another_chip_is_refused() {
+    let mut other = capabilities();
+    other.identity.serial += 1;
+    let mut devices = vec![
+        serve(ChipCore::new(ToyChip::new(other)), 4096),
+        serve_with_resets(|| ChipCore::new(ToyChip::new(capabilities())), 1200, 0),
+    ];
+    let first = devices.pop().unwrap();
+    let _keep = first.thread;
+    let mut links = vec![devices.pop().unwrap().link, first.link];
+    let mut draw = Draw(8);
+    let cut = Arc::new(AtomicUsize::new(0));
+    let shears = cut.clone();
+    let mut session = Session::connect(
+        move || {
+            let link: BoxLink = Box::new(Cut(links.pop().unwrap(), shears.clone()));
+            async move { Ok(link) }
+        },
+        SessionOptions::default(),
+    )
+    .unwrap();
+    session.configure(&some_config(&capabilities(), &mut draw)).unwrap();
+    run(&mut session, &some_stimuli(&capabilities(), &mut draw, 2));
+    cut.store(1, Ordering::Relaxed);
+    let ticket = session.submit(&some_stimuli(&capabilities(), &mut draw, 2)).unwrap();
+    let error = session.collect(ticket, &mut Observables::default()).unwrap_err();
+    assert!(matches!(error, Error::OtherChip { .. }), "{error}");
+}
+
+/// A link that ends as soon as the switch is 1, which it then sets to 2.
+struct Cut(BoxLink, Arc<AtomicUsize>);
+
+impl AsyncRead for Cut {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Cut {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        if self.1.compare_exchange(1, 2, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            return Poll::Ready(Err(std::io::ErrorKind::BrokenPipe.into()));
+        }
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
 }
