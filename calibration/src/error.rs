@@ -154,6 +154,16 @@ pub enum Error {
         /// Firmware that is there.
         present: u32,
     },
+    /// A calibration file of the right chip with another number of neurons.
+    #[error(
+        "the calibration has {calibrated} neurons, its chip {present}: the file was changed by hand, calibrate again"
+    )]
+    OtherSize {
+        /// Neurons in the file.
+        calibrated: usize,
+        /// Neurons of the chip.
+        present: usize,
+    },
     /// The caller asked for an end.
     #[error("the calibration was stopped after {stage}, as asked")]
     Stopped {

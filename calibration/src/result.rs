@@ -204,7 +204,7 @@ impl Calibration {
     /// Checks that this belongs to a chip.
     ///
     /// # Errors
-    /// [`Error::OtherChip`], [`Error::OtherFirmware`].
+    /// [`Error::OtherChip`], [`Error::OtherFirmware`], [`Error::OtherSize`].
     pub fn check(&self, caps: &Capabilities) -> Result<(), Error> {
         let chip = caps.identity.to_string();
         if chip != self.provenance.chip {
@@ -217,6 +217,10 @@ impl Calibration {
                 present: caps.identity.firmware,
             });
         }
+        let (calibrated, present) = (self.neurons(), usize::from(caps.neurons));
+        if calibrated != present {
+            return Err(Error::OtherSize { calibrated, present });
+        }
         Ok(())
     }
 
@@ -225,10 +229,21 @@ impl Calibration {
     /// # Errors
     /// [`Error::CalibrationFile`] if it cannot be read, is truncated, or was written in another format.
     pub fn load(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(|e| Error::CalibrationFile {
+            path: path.display().to_string(),
+            reason: e.to_string(),
+        })?;
+        Self::from_json(&text, path)
+    }
+
+    /// Reads what stands in a file; `path` is its name in messages.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_json(text: &str, path: &Path) -> Result<Self, Error> {
         let fail =
             |reason: String| Error::CalibrationFile { path: path.display().to_string(), reason };
-        let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
-        let calibration: Self = serde_json::from_str(&text).map_err(|e| {
+        let calibration: Self = serde_json::from_str(text).map_err(|e| {
             let kind = if e.is_eof() { "the file is truncated: " } else { "" };
             fail(format!("{kind}{e}"))
         })?;

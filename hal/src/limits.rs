@@ -72,6 +72,7 @@ pub fn check_capabilities(caps: &Capabilities) -> Result<(), Error> {
         (caps.sources() > usize::from(u16::MAX), "more than 65535 rows of weights"),
         (caps.sources() * usize::from(caps.neurons) > MAX_WEIGHTS, "more than 2^26 weights"),
         (caps.weight_min > caps.weight_max, "its weight range is empty"),
+        (caps.weight_min > 0 || caps.weight_max < 0, "its weights cannot be 0"),
         (caps.tick_ns == 0, "its tick has no length"),
         (caps.max_duration == 0, "its longest trial has no length"),
         (caps.adc.is_some_and(bad_adc), "its converter makes no sense"),

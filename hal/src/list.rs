@@ -5,8 +5,10 @@
 //! (mode bits, table of locks) instead of being tried.
 
 mod access;
+mod holders;
 
-pub use access::Access;
+pub use access::{Access, may_open};
+pub use holders::{Holder, holders};
 
 use crate::registry::Registry;
 #[cfg(feature = "serial")]

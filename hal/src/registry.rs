@@ -163,6 +163,27 @@ impl Registry {
         boards
     }
 
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Names of files that boards left behind which were killed. [`boards`](Self::boards) removes them.
+    #[must_use]
+    pub fn left_behind(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
+        let mut names: Vec<String> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|ending| ending == ENDING))
+            .filter(|path| File::open(path).is_ok_and(|file| file.try_lock().is_ok()))
+            .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
+            .collect();
+        names.sort();
+        names
+    }
+
     /// The running board of this name.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Board> {

@@ -57,6 +57,7 @@ pub mod chip_loop;
 pub mod command;
 pub mod config;
 pub mod data;
+pub mod doctor;
 pub mod exit_code;
 pub mod expect;
 pub mod experiment;

@@ -8,6 +8,7 @@ use super::error::EmulatorError as Error;
 use crate::caps::{
     Adc, Buffers, Capabilities, Identity, Law, PROTOCOL_VERSION, Parameter, ParameterSpec, Unit,
 };
+use crate::limits::check_capabilities;
 use crate::nearest::{hint, nearest};
 use serde::{Deserialize, Serialize};
 
@@ -542,7 +543,8 @@ impl Profile {
     /// What a chip of this kind announces.
     ///
     /// # Errors
-    /// [`EmulatorError::Profile`](super::EmulatorError::Profile) if the name is too long or a linear code lacks its slope.
+    /// [`EmulatorError::Profile`](super::EmulatorError::Profile) if the name is too long, a linear code lacks its
+    /// slope, or a host would refuse such a chip.
     pub fn capabilities(&self, serial: u64) -> Result<Capabilities, Error> {
         let ticks = |us: f64| libm::round(us * 1000.0 / f64::from(self.time.tick_ns)) as u32;
         let kind = heapless::String::try_from(self.name.as_str())
@@ -581,7 +583,14 @@ impl Profile {
                 let _ = caps.parameters.push(self.spec(parameter, code)?);
             }
         }
-        Ok(caps)
+        // What a host would refuse is no chip: a board of it could not be talked to.
+        match check_capabilities(&caps) {
+            Ok(()) => Ok(caps),
+            Err(crate::Error::Announcement { reason }) => {
+                Err(Error::Profile { reason: format!("no host would believe this chip: {reason}") })
+            }
+            Err(error) => Err(Error::Profile { reason: error.to_string() }),
+        }
     }
 
     fn code(&self, parameter: Parameter) -> Option<Code> {

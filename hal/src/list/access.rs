@@ -55,6 +55,15 @@ pub(super) fn of(path: &Path) -> Access {
     }
 }
 
+/// Whether the user of this process may read and write the file at `path`, from its mode bits; `None`
+/// if that is not to be found out. `proc` is where the kernel publishes processes (`/proc`).
+#[must_use]
+pub fn may_open(proc: &Path, path: &Path) -> Option<bool> {
+    let metadata = fs::metadata(path).ok()?;
+    let user = User::from_status(&fs::read_to_string(proc.join("self/status")).ok()?)?;
+    Some(user.may_read_and_write(metadata.mode(), metadata.uid(), metadata.gid()))
+}
+
 /// Who holds a lock on the file, in the format of `/proc/locks`:
 /// `1: FLOCK  ADVISORY  WRITE 11589 00:1a:3 0 EOF`. `Some(None)` if the holder lives in another
 /// process namespace.

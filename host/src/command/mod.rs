@@ -12,6 +12,7 @@ pub mod calibration_check;
 pub mod choose;
 pub mod completions;
 pub mod demo;
+pub mod doctor;
 pub mod emulate;
 pub mod error;
 pub mod eval;
@@ -108,6 +109,8 @@ pub enum Verb {
     Advise(advise::Args),
     /// Make a digital twin of a chip, and see how well it foretells the chip
     Twin(twin::Args),
+    /// Look for what may be wrong between this computer and a chip, with a remedy for each finding
+    Doctor(doctor::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -231,6 +234,7 @@ fn dispatch(verb: &Verb, context: &Context) -> Result<ExitCode, CommandError> {
         Verb::Robustness(args) => robustness::run(args, context),
         Verb::Advise(args) => advise::run(args, context),
         Verb::Twin(args) => twin::run(args, context),
+        Verb::Doctor(args) => doctor::run(args, context),
         Verb::Completions(args) => completions::run(args, context),
     }
 }

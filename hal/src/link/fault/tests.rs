@@ -67,6 +67,16 @@ fn lost_bytes_and_frames_take_their_time() {
 }
 
 #[test]
+fn bytes_behind_lost_ones_keep_their_time() {
+    let mut lossy = line("loss=0.5,baud=1000000,seed=4");
+    let sent: Vec<u8> = (1..=200).collect();
+    lossy.push(0, &sent);
+    let out = drain(&mut lossy);
+    assert!((60..140).contains(&out.len()), "{}", out.len());
+    assert!(out.iter().all(|(time, byte)| *time == 10 * u64::from(*byte)), "{out:?}");
+}
+
+#[test]
 fn frames_are_dropped_repeated_and_overtaken() {
     let sent = frames(4, 3);
     let mut twice = line("dup=1");
