@@ -66,6 +66,27 @@ pub struct Health {
     pub recoveries: u64,
 }
 
+/// What the way to a chip has carried since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkUse {
+    /// Bytes to the device: frames, acknowledgements, repetitions.
+    pub bytes_up: u64,
+    /// Bytes from the device.
+    pub bytes_down: u64,
+    /// Frames sent for the first time.
+    pub frames_sent: u64,
+    /// Frames sent again.
+    pub frames_resent: u64,
+    /// Frames that came twice: the device sent them again.
+    pub duplicates: u64,
+    /// Frames that came damaged.
+    pub damaged_frames: u64,
+    /// Questions for a sign of life.
+    pub probes: u64,
+    /// Round trip of a frame, smoothed, in ns; 0 before the first.
+    pub round_trip_ns: u64,
+}
+
 /// What one run brought back. Trials stand in the order of submission.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observables {
@@ -137,6 +158,11 @@ pub trait Chip: Send {
 
     /// Counters since the chip was opened.
     fn health(&self) -> Health;
+
+    /// What the link has carried when the last run came back; `None` for a chip without one.
+    fn link_use(&self) -> Option<LinkUse> {
+        None
+    }
 
     /// Temperature of the chip in °C, if it can tell. The wire does not carry it yet: a chip behind a
     /// link never tells.

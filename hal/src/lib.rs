@@ -90,7 +90,7 @@ pub use caps::{
 pub use event::{NeuronId, SpikeEvent, Tick};
 
 #[cfg(feature = "std")]
-pub use chip::{Chip, Health, Observables, Stimulus, Ticket, TimeSplit};
+pub use chip::{Chip, Health, LinkUse, Observables, Stimulus, Ticket, TimeSplit};
 #[cfg(feature = "std")]
 pub use config::{ChipConfig, Recording};
 #[cfg(feature = "std")]

@@ -5,7 +5,10 @@
 
 use crate::experiment::{Backward, Experiment, Observe, layer_targets};
 use spikeloop_calibration::{Calibration, ObserveReport, Translation, TranslationOptions};
-use spikeloop_hal::{Capabilities, Chip, ChipConfig, Health, Parameter, Runner, TimeSplit};
+use spikeloop_hal::session::budget::Budget;
+use spikeloop_hal::{
+    Capabilities, Chip, ChipConfig, Health, LinkUse, Parameter, Runner, SessionOptions, TimeSplit,
+};
 use spikeloop_models::network::Network;
 use spikeloop_models::observation::Observation;
 use spikeloop_models::spike_train::SpikeTrains;
@@ -156,6 +159,31 @@ impl ChipLoop {
     #[must_use]
     pub fn health(&self) -> Health {
         self.runner.chip().health()
+    }
+
+    /// What the link has carried; `None` without one.
+    #[must_use]
+    pub fn link_use(&self) -> Option<LinkUse> {
+        self.runner.chip().link_use()
+    }
+
+    /// What `batch` will put on a link, with `spikes` coming back for each sample; weights that change
+    /// are not part of it.
+    #[must_use]
+    pub fn budget(&self, batch: &SpikeTrains, spikes: f64) -> Budget {
+        let samples = batch.samples();
+        let most_events = (0..samples).map(|k| batch.count(k)).max().unwrap_or(0);
+        let part = self.translation.trials_per_run(most_events).max(1);
+        let longest_body = SessionOptions::default().longest_body;
+        let mut stimuli = Vec::new();
+        let mut sum = Budget::default();
+        for first in (0..samples).step_by(part) {
+            let range = first..(first + part).min(samples);
+            self.translation.stimuli(batch, range, 0, &mut stimuli);
+            let recording = &self.config.recording;
+            sum = sum + Budget::of(self.capabilities(), recording, &stimuli, spikes, longest_body);
+        }
+        sum
     }
 
     /// Counters since the start.

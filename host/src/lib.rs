@@ -62,6 +62,8 @@ pub mod exit_code;
 pub mod expect;
 pub mod experiment;
 pub mod interrupt;
+pub mod link_bench;
+pub mod link_estimate;
 pub mod log;
 pub mod parity;
 pub mod parity_report;

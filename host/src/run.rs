@@ -15,11 +15,13 @@ use crate::command::info;
 use crate::command::output::Versioned;
 use crate::data::Dataset;
 use crate::experiment::{Experiment, WarmStart};
+use crate::link_estimate;
 use crate::run_folder::{RunFolder, RunFolderError, file};
 use crate::summary::{ChipSummary, EpochMetrics, Phase, Summary, Transfer};
 use crate::trainer::{Evaluation, Step, Tally, TrainError, Trainer};
 use crate::twin::{Twin, TwinError};
 use spikeloop_calibration::Codes;
+use spikeloop_hal::LinkUse;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A checkpoint is written at the end of an epoch, and this long after the last one.
@@ -62,6 +64,8 @@ impl From<LoopError> for RunError {
 pub trait Watch {
     /// A batch was learned.
     fn batch(&self, phase: Phase, epoch: usize, batch: usize, batches: usize, tally: &Tally);
+    /// What the link has carried so far, after a batch on a chip behind one.
+    fn link(&self, _link: &LinkUse) {}
     /// An epoch is complete.
     fn epoch(&self, metrics: &EpochMetrics, epochs: usize);
     /// The warm start is over: what its weights are worth on the chip as they are.
@@ -211,6 +215,11 @@ impl<'a> Run<'a> {
             }
             let chip = ChipLoop::calibrated(chip, network, experiment, observe, known)?;
             run.calibration = calibration.map(|c| c.summary(experiment.chip.codes, now()));
+            if let Some(budget) = link_estimate::first_batch(&chip, &data.train, experiment) {
+                let selector = run.chip.as_ref().map_or("", |chip| chip.selector.as_str());
+                let baud = link_estimate::baud(selector);
+                tracing::info!("{}", link_estimate::line(&budget, experiment.learning.batch, baud));
+            }
             let membranes = chip.translation().membranes();
             run.trainer.requirements().check(true, membranes, membranes)?;
             run.waiting = Some(chip);
@@ -332,6 +341,9 @@ impl<'a> Run<'a> {
                     let position = &self.trainer.position;
                     self.learned += position.tally.samples - before;
                     watch.batch(phase, epoch, position.batch, batches, &position.tally);
+                    if let Some(link) = self.trainer.chip().and_then(ChipLoop::link_use) {
+                        watch.link(&link);
+                    }
                     if saved.elapsed() >= CHECKPOINT_INTERVAL {
                         self.save()?;
                         saved = Instant::now();
@@ -452,6 +464,7 @@ impl<'a> Run<'a> {
         summary.samples_per_s = self.learned as f64 / self.learning_time.as_secs_f64().max(1e-9);
         summary.count(&self.counters());
         summary.health = self.trainer.chip().map(ChipLoop::health);
+        summary.link = self.trainer.chip().and_then(ChipLoop::link_use);
         self.folder.write_json(file::SUMMARY, &Versioned::new(&summary))?;
         Ok(Outcome { summary, evaluation, metrics: self.metrics.clone() })
     }
@@ -487,5 +500,6 @@ pub fn summarise(experiment: &Experiment, evaluation: &Evaluation) -> Summary {
         clipped_weights: 0,
         time_split: spikeloop_hal::TimeSplit::default(),
         health: None,
+        link: None,
     }
 }

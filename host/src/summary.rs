@@ -3,7 +3,7 @@
 use crate::calibration_choice::CalibrationSummary;
 use crate::chip_loop::LoopCounters;
 use serde::{Deserialize, Serialize};
-use spikeloop_hal::{Health, TimeSplit};
+use spikeloop_hal::{Health, LinkUse, TimeSplit};
 
 /// Who ran the forward passes of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +119,9 @@ pub struct Summary {
     pub time_split: TimeSplit,
     /// The chip's own counters.
     pub health: Option<Health>,
+    /// What the link carried, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkUse>,
 }
 
 impl Summary {

@@ -12,7 +12,7 @@ use super::storage::{FileStorage, Storage};
 use super::tail::{Tail, sum};
 use super::tape::{Cause, Tape};
 use crate::caps::Capabilities;
-use crate::chip::{Chip, Health, Observables, Stimulus, Ticket};
+use crate::chip::{Chip, Health, LinkUse, Observables, Stimulus, Ticket};
 use crate::config::ChipConfig;
 use crate::error::Error;
 use crate::limits::check_run;
@@ -564,6 +564,10 @@ impl Chip for Recorder {
 
     fn health(&self) -> Health {
         sum(&self.counted, &self.chip.health())
+    }
+
+    fn link_use(&self) -> Option<LinkUse> {
+        self.chip.link_use()
     }
 
     fn temperature_c(&self) -> Option<f32> {

@@ -14,9 +14,9 @@ use super::encode::Parcel;
 use super::journal::{Item, Journal};
 use super::{Clock, Failure, Settings};
 use crate::caps::{Capabilities, PROTOCOL_VERSION};
-use crate::chip::{Health, Observables};
+use crate::chip::{Health, LinkUse, Observables};
 use crate::limits::check_capabilities;
-use crate::wire::window::{Arrival, Side, Traffic, WINDOW, Window, read_ack};
+use crate::wire::window::{Arrival, Side, WINDOW, Window, read_ack};
 use crate::wire::{
     Decoder, DeviceHealth, Digest, Frame, Header, Hello, Kind, Message, Refusal, RefusalCode,
     RunEnd, SAFE_BODY, Writer, encoded_len,
@@ -39,7 +39,7 @@ pub(super) enum Report {
     /// The device answered for the first time.
     Opened(Box<Capabilities>),
     /// A run came back.
-    Run { run: u32, observables: Observables, health: Health, traffic: Traffic },
+    Run { run: u32, observables: Observables, health: Health, link: LinkUse },
     /// The device's counters.
     Pong(DeviceHealth),
     /// The session is over.
@@ -84,6 +84,8 @@ pub(super) struct Exchange {
     moved_at: u64,
     /// Bytes received.
     heard: u64,
+    /// Frames that came damaged.
+    damaged: u64,
     /// What no run has reported yet.
     unreported: Health,
     /// The part of the window's traffic that was reported.
@@ -121,6 +123,7 @@ impl Exchange {
             heard_at: 0,
             moved_at: 0,
             heard: 0,
+            damaged: 0,
             unreported: Health::default(),
             resent: 0,
         }
@@ -301,7 +304,10 @@ impl Exchange {
         let mut result = Ok(());
         while let Some(frame) = decoder.feed(&mut input) {
             match frame {
-                Err(_) => self.unreported.damaged_frames += 1,
+                Err(_) => {
+                    self.unreported.damaged_frames += 1;
+                    self.damaged += 1;
+                }
                 Ok(frame) => result = self.frame(frame, now_ns),
             }
             if result.is_err() {
@@ -458,9 +464,23 @@ impl Exchange {
         let resent = self.window.traffic().resent;
         self.unreported.retries += resent - std::mem::replace(&mut self.resent, resent);
         add(&mut run.health, &std::mem::take(&mut self.unreported));
-        let traffic = self.window.traffic();
-        self.reports.push(finish(run, end.execute_ns, self.decoding_since, traffic));
+        let link = self.link_use();
+        self.reports.push(finish(run, end.execute_ns, self.decoding_since, link));
         Ok(())
+    }
+
+    fn link_use(&self) -> LinkUse {
+        let traffic = self.window.traffic();
+        LinkUse {
+            bytes_up: traffic.bytes_out,
+            bytes_down: self.heard,
+            frames_sent: traffic.sent,
+            frames_resent: traffic.resent,
+            duplicates: traffic.duplicates,
+            damaged_frames: self.damaged,
+            probes: traffic.probes,
+            round_trip_ns: self.window.round_trip_ns().unwrap_or(0),
+        }
     }
 
     /// How long the device may be silent: the user's patience, and the chip's own time.
@@ -516,7 +536,7 @@ pub(super) fn add(sum: &mut Health, more: &Health) {
     sum.recoveries += more.recoveries;
 }
 
-fn finish(run: Assembler, execute_ns: u64, now: u64, traffic: Traffic) -> Report {
+fn finish(run: Assembler, execute_ns: u64, now: u64, link: LinkUse) -> Report {
     let Assembler { plan, mut observables, health, decode_ns, .. } = run;
     let time = &mut observables.time;
     time.encode_ns = plan.encode_ns;
@@ -524,7 +544,7 @@ fn finish(run: Assembler, execute_ns: u64, now: u64, traffic: Traffic) -> Report
     time.decode_ns = decode_ns;
     let total = now.saturating_sub(plan.submitted_ns);
     time.transfer_ns = total.saturating_sub(execute_ns).saturating_sub(decode_ns);
-    Report::Run { run: plan.run, observables, health, traffic }
+    Report::Run { run: plan.run, observables, health, link }
 }
 
 /// What a frame says to somebody who waits for the answer to hello number `session`.

@@ -26,18 +26,18 @@
 
 mod actor;
 mod assemble;
+pub mod budget;
 mod encode;
 mod exchange;
 mod failure;
 mod journal;
 
 use crate::caps::Capabilities;
-use crate::chip::{Chip, Health, Observables, Stimulus, Ticket};
+use crate::chip::{Chip, Health, LinkUse, Observables, Stimulus, Ticket};
 use crate::config::ChipConfig;
 use crate::error::Error;
 use crate::limits::check_run;
 use crate::link::BoxLink;
-use crate::wire::window::Traffic;
 use crate::wire::{DeviceHealth, Message, SAFE_BODY};
 use actor::Actor;
 use assemble::Plan;
@@ -166,7 +166,7 @@ pub struct Session {
     next_run: u32,
     pong: Option<DeviceHealth>,
     health: Health,
-    traffic: Traffic,
+    link: LinkUse,
     /// The error that ended the session.
     over: Option<String>,
 }
@@ -244,7 +244,7 @@ impl Session {
             next_run: 0,
             pong: None,
             health: Health::default(),
-            traffic: Traffic::default(),
+            link: LinkUse::default(),
             over: None,
         })
     }
@@ -266,12 +266,6 @@ impl Session {
             }
             self.wait()?;
         }
-    }
-
-    /// What the host's end of the window had seen when the last run came back.
-    #[must_use]
-    pub fn traffic(&self) -> Traffic {
-        self.traffic
     }
 
     /// Takes in what the task has reported, without waiting.
@@ -301,8 +295,8 @@ impl Session {
 
     fn note(&mut self, report: Report) -> Result<(), Error> {
         match report {
-            Report::Run { run, observables, health, traffic } => {
-                self.traffic = traffic;
+            Report::Run { run, observables, health, link } => {
+                self.link = link;
                 self.arrived.push_back((run, observables));
                 exchange::add(&mut self.health, &health);
             }
@@ -437,6 +431,10 @@ impl Chip for Session {
 
     fn health(&self) -> Health {
         self.health
+    }
+
+    fn link_use(&self) -> Option<LinkUse> {
+        Some(self.link)
     }
 }
 

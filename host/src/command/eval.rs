@@ -125,6 +125,7 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
     if let Some(chip) = trainer.chip() {
         summary.count(&chip.counters());
         summary.health = Some(chip.health());
+        summary.link = chip.link_use();
     }
     if context.json {
         output::json(&summary)?;

@@ -6,6 +6,7 @@
 //! everything else to standard error through [`tracing`] and [`Context::progress`].
 
 pub mod advise;
+pub mod bench;
 pub mod calibrate;
 pub mod calibration;
 pub mod calibration_check;
@@ -32,8 +33,13 @@ use crate::exit_code::ExitCode;
 use crate::interrupt::Interrupt;
 use crate::log::{self, Progress, Verbosity};
 use clap::{ArgAction, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use spikeloop_hal::link::fault::{FaultSettings, Faults};
+use spikeloop_hal::link::tracer::{Format, Sink};
+use spikeloop_hal::open::Around;
 use spikeloop_hal::{Chip, OpenOptions, Selector};
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// How the process ends, at the bottom of the help text.
 const EXIT_CODES: &str = "\
@@ -77,6 +83,12 @@ pub struct Global {
     #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
     #[arg(help_heading = "Output")]
     pub color: ColorChoice,
+    /// Faults on purpose on the link to the chip, such as flip=1e-4,drop=0.01,stall=0.001:20ms,seed=3
+    #[arg(long, value_name = "FAULTS", global = true, help_heading = "Link")]
+    pub fault: Option<FaultSettings>,
+    /// Write everything that passes on the link to a file: text, or for Wireshark if it ends in .pcap
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Link")]
+    pub trace: Option<PathBuf>,
     /// Print one JSON object on standard output and nothing else
     #[arg(long, global = true, help_heading = "Output")]
     pub json: bool,
@@ -111,6 +123,8 @@ pub enum Verb {
     Twin(twin::Args),
     /// Look for what may be wrong between this computer and a chip, with a remedy for each finding
     Doctor(doctor::Args),
+    /// Measure how fast the way to a chip is
+    Bench(bench::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -157,10 +171,34 @@ impl Context {
     /// # Errors
     /// Those of [`Selector::open`].
     pub fn open(&self, selector: &Selector) -> Result<Box<dyn Chip>, CommandError> {
-        let chip = selector.open(&OpenOptions::default())?;
+        let chip = selector.open(&open_options())?;
         tracing::debug!(%selector, identity = %chip.capabilities().identity, "chip open");
         Ok(chip)
     }
+}
+
+/// What `--fault` and `--trace` put around every link of this process.
+static AROUND: OnceLock<Around> = OnceLock::new();
+
+/// How every verb opens chips.
+pub(crate) fn open_options() -> OpenOptions {
+    let around = AROUND.get().cloned().unwrap_or_default();
+    OpenOptions { around, ..OpenOptions::default() }
+}
+
+fn around(global: &Global) -> Result<Around, CommandError> {
+    let trace = global.trace.as_deref().map(trace).transpose()?;
+    Ok(Around { faults: global.fault.clone().map(Faults::new), trace })
+}
+
+fn trace(path: &Path) -> Result<Sink, CommandError> {
+    let format = match path.extension().is_some_and(|end| end == "pcap") {
+        true => Format::Pcap,
+        false => Format::Text,
+    };
+    let file = std::fs::File::create(path)
+        .map_err(|e| anyhow::anyhow!("cannot write the trace {}: {e}", path.display()))?;
+    Ok(Sink::new(format, Box::new(std::io::BufWriter::new(file))))
 }
 
 /// Opens a chip; an emulated one in this process computes with `threads` threads.
@@ -168,7 +206,7 @@ pub(crate) fn open_with(
     selector: &Selector,
     threads: Option<usize>,
 ) -> Result<Box<dyn Chip>, CommandError> {
-    let mut options = OpenOptions::default();
+    let mut options = open_options();
     options.threads = threads.unwrap_or(options.threads);
     Ok(selector.open(&options)?)
 }
@@ -216,6 +254,8 @@ fn context(global: &Global) -> Result<Context, CommandError> {
     let silent = global.json || verbosity == Verbosity::Quiet;
     let progress = if silent { Progress::hidden() } else { Progress::on_stderr() };
     log::install(&progress, verbosity, color);
+    // Set once: a second command line in one process keeps the first one's.
+    let _ = AROUND.set(around(global)?);
     let interrupt = Interrupt::install().map_err(anyhow::Error::from)?;
     Ok(Context { verbosity, json: global.json, progress, interrupt })
 }
@@ -235,6 +275,7 @@ fn dispatch(verb: &Verb, context: &Context) -> Result<ExitCode, CommandError> {
         Verb::Advise(args) => advise::run(args, context),
         Verb::Twin(args) => twin::run(args, context),
         Verb::Doctor(args) => doctor::run(args, context),
+        Verb::Bench(args) => bench::run(args, context),
         Verb::Completions(args) => completions::run(args, context),
     }
 }

@@ -16,9 +16,9 @@ use crate::summary::{EpochMetrics, Phase, Summary, Transfer};
 use crate::trainer::Tally;
 use crate::twin::{self, Measured, Twin};
 use spikeloop_calibration::Codes;
-use spikeloop_hal::Selector;
+use spikeloop_hal::{LinkUse, Selector};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Arguments of `train`.
 #[derive(Debug, clap::Args)]
@@ -379,6 +379,20 @@ pub fn render(summary: &Summary, folder: Option<&RunFolder>) -> String {
             ),
         ));
     }
+    if let Some(link) = &summary.link {
+        let recoveries = summary.health.map_or(0, |health| health.recoveries);
+        rows.push((
+            "link",
+            format!(
+                "{:.1} MB up, {:.1} MB down; {} frames sent again, {} came twice, {} damaged; brought back {recoveries} times",
+                link.bytes_up as f64 / 1e6,
+                link.bytes_down as f64 / 1e6,
+                link.frames_resent,
+                link.duplicates,
+                link.damaged_frames,
+            ),
+        ));
+    }
     if let Some(folder) = folder {
         rows.push(("report", folder.file(file::REPORT).display().to_string()));
     }
@@ -390,11 +404,50 @@ pub(super) struct Observer<'a> {
     context: &'a Context,
     bar: Bar,
     shown: std::cell::Cell<Option<usize>>,
+    meter: Meter,
+}
+
+/// Bytes a second on the link, over the last second.
+#[derive(Debug, Default)]
+struct Meter {
+    /// When it was read last, and what stood there.
+    last: std::cell::Cell<Option<(Instant, LinkUse)>>,
+    text: std::cell::RefCell<String>,
+}
+
+impl Meter {
+    fn note(&self, link: &LinkUse) {
+        let now = Instant::now();
+        let Some((then, before)) = self.last.get() else {
+            return self.last.set(Some((now, *link)));
+        };
+        let seconds = (now - then).as_secs_f64();
+        if seconds < 1.0 {
+            return;
+        }
+        let rate = |after: u64, before: u64| (after - before) as f64 / seconds / 1e3;
+        let mut text = format!(
+            "  link {:.0} kB/s up, {:.0} kB/s down",
+            rate(link.bytes_up, before.bytes_up),
+            rate(link.bytes_down, before.bytes_down)
+        );
+        let trouble = link.frames_resent + link.duplicates;
+        if trouble > 0 {
+            text.push_str(&format!(", {trouble} repeated"));
+        }
+        self.text.replace(text);
+        self.last.set(Some((now, *link)));
+    }
 }
 
 impl<'a> Observer<'a> {
     pub(super) fn new(context: &'a Context) -> Self {
-        Self { context, bar: context.progress.bar("", 0), shown: std::cell::Cell::new(None) }
+        Self {
+            context,
+            bar: context.progress.bar("", 0),
+            shown: std::cell::Cell::new(None),
+            meter: Meter::default(),
+        }
     }
 }
 
@@ -410,7 +463,12 @@ impl Watch for Observer<'_> {
         }
         self.bar.set_position(batch as u64);
         let (loss, accuracy) = (tally.mean_loss(), 100.0 * tally.accuracy());
-        self.bar.set_message(format!("loss {loss:.4}  accuracy {accuracy:.1} %"));
+        let meter = self.meter.text.borrow();
+        self.bar.set_message(format!("loss {loss:.4}  accuracy {accuracy:.1} %{meter}"));
+    }
+
+    fn link(&self, link: &LinkUse) {
+        self.meter.note(link);
     }
 
     fn epoch(&self, m: &EpochMetrics, epochs: usize) {
