@@ -7,9 +7,11 @@
 //! printed: a spike costs more than anything else.
 //!
 //! - **trained rate**: about 22 hidden spikes a trial, as the trained network of that publication has
-//!   (20). The main figure.
-//! - **busy**: 99.5 hidden spikes a trial. Measured on a quiet machine with two cores and AVX-512:
-//!   24 100 trials/s with 2 threads, 12 600 with 1, 15 700 with 1 and no noise, 7 050 with 1 and AVX2.
+//!   (20). The main figure: 71 200 trials/s with 2 threads (65 000 reconfigured), 40 900 with 1, 56 100 with 1
+//!   and no noise, 15 600 with 1 and AVX2.
+//! - **busy**: 99.5 hidden spikes a trial: 34 000, 18 500, 22 300 and 10 800.
+//!
+//! Measured on an idle machine with two cores and AVX-512.
 #![allow(clippy::expect_used, reason = "a bench may stop where its own set-up is wrong")]
 #![allow(missing_docs, reason = "criterion's macros")]
 
