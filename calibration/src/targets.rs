@@ -189,7 +189,9 @@ fn quantity(name: &str, text: &str, unit: Unit) -> Result<f64, Error> {
             )));
         }
     };
-    if value.is_finite() { Ok(value * factor) } else { Err(fail("must be finite".into())) }
+    // Also what is finite may be too large in the unit of the chip.
+    let value = value * factor;
+    if value.is_finite() { Ok(value) } else { Err(fail("must be finite".into())) }
 }
 
 #[cfg(test)]

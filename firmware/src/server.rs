@@ -249,6 +249,11 @@ impl<'a, C: Core> Server<'a, C> {
         self.state.phase = Phase::Silent;
     }
 
+    /// Whether somebody has begun a session.
+    pub fn in_session(&self) -> bool {
+        self.state.phase != Phase::Silent
+    }
+
     /// The core, to look at.
     pub fn core(&self) -> &C {
         &self.state.core
@@ -509,7 +514,7 @@ impl<C: Core> State<'_, C> {
         if self.schedule.arriving().is_some_and(|open| open != trial) {
             return Verdict::Refuse(RefusalCode::OutOfPlace, 0, 0);
         }
-        let count = block.events.count();
+        let count = block.events.announced();
         let room = self.schedule.event_room();
         if count > room || self.schedule.trial_room() == 0 {
             if self.schedule.will_drain() {

@@ -10,8 +10,8 @@
 //! ```text
 //!                  Selector::open
 //!                 ┌──────┴───────────────┐
-//!   emu:…         ▼                      ▼        serial:…  pty:…  tcp:…
-//!             Emulator                Session ─ wire ═ link ═ wire ─ server ─ core
+//!   emu:…         ▼ replay:…             ▼        serial:…  pty:…  tcp:…
+//!         Emulator, Replay            Session ─ wire ═ link ═ wire ─ server ─ core
 //!                 └─────── dyn Chip ─────┘
 //!        configure(codes) · submit(stimuli) → ticket · collect(ticket) → observables
 //! ```

@@ -3,7 +3,7 @@
 //! | code | meaning |
 //! |---|---|
 //! | 0 | done |
-//! | 1 | any other error |
+//! | 1 | any other error; of `recording diff`: the recordings differ |
 //! | 2 | the command line, a selector or a configuration makes no sense |
 //! | 3 | no device |
 //! | 4 | several devices and none was named |

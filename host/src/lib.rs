@@ -68,6 +68,7 @@ pub mod log;
 pub mod parity;
 pub mod parity_report;
 pub mod picture;
+pub mod recording;
 pub mod report;
 pub mod robustness;
 pub mod run;

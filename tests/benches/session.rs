@@ -3,7 +3,7 @@
 //!
 //! 256 inputs, 246 hidden neurons, 10 readouts, 57 input events a trial (MNIST at 16x16), about 22 hidden
 //! spikes a trial. Compare the ways within one run: the machine does not matter for the ratio. The batch
-//! goes out in two runs of 50 trials, the second in flight while the first is executed, as a training does.
+//! goes out in four runs of 25 trials, all in flight, as a training behind a link does.
 #![allow(clippy::expect_used, reason = "a bench may stop where its own set-up is wrong")]
 #![allow(missing_docs, reason = "criterion's macros")]
 
@@ -86,7 +86,7 @@ fn batch(chip: &mut dyn Chip, stimuli: &[Stimulus], per_run: usize, out: &mut Ob
 
 fn ways(c: &mut Criterion) {
     let stimuli = stimuli();
-    for (name, traces, per_run) in [("without traces", false, 50), ("with traces", true, 25)] {
+    for (name, traces, per_run) in [("without traces", false, 25), ("with traces", true, 25)] {
         for threads in [1, 2] {
             let mut group = c.benchmark_group(format!("{name}, {threads} emulator thread(s)"));
             group.throughput(Throughput::Elements(TRIALS as u64)).sample_size(30);

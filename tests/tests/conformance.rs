@@ -8,8 +8,8 @@
 
 use spikeloop_hal::limits::check_capabilities;
 use spikeloop_hal::{
-    Capabilities, Chip, ChipConfig, Error, Health, Observables, Recording, SpikeEvent, Stimulus,
-    Ticket,
+    Capabilities, Chip, ChipConfig, Error, Health, Observables, Recorder, Recording, Replay,
+    SpikeEvent, Stimulus, Ticket,
 };
 use spikeloop_tests::boards::{Way, open};
 
@@ -23,7 +23,8 @@ const PRESETS: [&str; 7] = [
     "fpga-ideal",
 ];
 
-/// Runs `test` on every chip: all presets in process, four of them behind the wire.
+/// Runs `test` on every chip: all presets in process, four of them behind the wire, all of them
+/// recorded, and all recordings.
 fn each(test: impl Fn(&mut dyn Chip)) {
     for preset in PRESETS {
         let selector = format!("emu:preset={preset},neurons=24,inputs=12,seed=3");
@@ -38,6 +39,14 @@ fn each(test: impl Fn(&mut dyn Chip)) {
             drop(chip);
             drop(bench);
         }
+        println!("{preset} recorded and replayed");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chip.rec");
+        let (chip, _) = open(&selector, Way::InProcess, 2);
+        let mut recorder = Recorder::create(chip, &path, Vec::new()).unwrap();
+        test(&mut recorder);
+        drop(recorder);
+        test(&mut Replay::open(&path).unwrap());
     }
 }
 

@@ -90,7 +90,7 @@ pub enum RecordingError {
         difference: Box<Difference>,
     },
     /// The replay is at its end.
-    #[error("the recording {} ends after run {last}: {ending}; there is no more to replay", path.display(), last = match runs { 0 => "none".to_owned(), n => (n - 1).to_string() })]
+    #[error("the recording {} {}: {ending}; there is no more to replay", path.display(), after(*runs))]
     Ended {
         /// The file.
         path: PathBuf,
@@ -119,6 +119,13 @@ pub enum RecordingError {
         /// What it said.
         message: String,
     },
+}
+
+fn after(runs: u64) -> String {
+    match runs {
+        0 => "holds no run".into(),
+        n => format!("ends after run {}", n - 1),
+    }
 }
 
 fn remedy(source: &io::Error) -> &'static str {

@@ -9,7 +9,8 @@ use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use std::io::Read;
 use std::path::Path;
 
-/// Version of the layout of recordings that this build writes and reads.
+/// Version of the layout of recordings that this build writes and reads. It counts every change of a
+/// body, also that of the serialised [`Health`](crate::Health) and [`TimeSplit`](crate::TimeSplit).
 pub const FORMAT_VERSION: u16 = 1;
 
 /// Begins every recording. The line end shows when a transfer has changed it.

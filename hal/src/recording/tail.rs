@@ -111,7 +111,7 @@ fn difference(now: &Health, before: &Health) -> Health {
     difference
 }
 
-fn fields(health: &mut Health) -> [&mut u64; 7] {
+fn fields(health: &mut Health) -> [&mut u64; 8] {
     [
         &mut health.trials,
         &mut health.dropped_inputs,
@@ -120,5 +120,6 @@ fn fields(health: &mut Health) -> [&mut u64; 7] {
         &mut health.stalled_trials,
         &mut health.damaged_frames,
         &mut health.retries,
+        &mut health.recoveries,
     ]
 }

@@ -381,6 +381,33 @@ proptest! {
     }
 }
 
+/// Any change of these bytes needs a new [`FORMAT_VERSION`]: recordings are kept for years.
+#[test]
+fn the_layout_of_records_is_what_it_was() {
+    let caps = emulator().capabilities().clone();
+    let (start, asked) = (ChipConfig::power_up(&caps), config(&caps, 3));
+    let stimuli = stimuli(&caps, 2);
+    let mut observables = Observables::default();
+    observables.clear();
+    observables.spikes = vec![SpikeEvent::new(3, 1), SpikeEvent::new(500, 7)];
+    observables.offsets.extend([1, 1, 2]);
+    observables.samples = (0..45).collect();
+    observables.stalled = vec![1];
+    observables.time.execute_ns = 12_345;
+    let health = Health { trials: 9, recoveries: 1, ..Health::default() };
+    let mut file = Vec::new();
+    format::record(&mut file, 1, |out| put_config(true, &start, &asked, out));
+    format::record(&mut file, 2, |out| {
+        out.extend_from_slice(&0_u64.to_le_bytes());
+        put_stimuli(&stimuli, out);
+    });
+    format::record(&mut file, 3, |out| {
+        out.extend_from_slice(&0_u64.to_le_bytes());
+        put_results(&observables, 8, &health, Some(31.0), out);
+    });
+    assert_eq!((file.len(), format::CRC.checksum(&file)), (208, 3_910_093_935));
+}
+
 #[test]
 fn parameters_may_stand_in_any_order() {
     let caps = emulator().capabilities().clone();

@@ -235,7 +235,7 @@ impl Exchange {
     /// Moves messages of the journal into the window, as far as there is room.
     fn hand_over(&mut self, now_ns: u64) {
         let Some(known) = &mut self.known else { return };
-        while let Some(item) = known.journal.to_hand() {
+        while let Some(item) = known.journal.unfinished() {
             let Some((kind, body)) = item.parcel.part(item.handed) else { return };
             if !self.window.has_room(body.len()) || self.window.send(kind, body, now_ns).is_err() {
                 return;
@@ -553,7 +553,7 @@ fn answer(frame: Frame<'_>, session: u32) -> Result<Option<(Capabilities, u16)>,
     match Message::decode(kind, frame.body) {
         Ok(Message::Capabilities(body)) if body.session == session => {
             let caps = body.capabilities().map_err(|why| Failure::Malformed { kind, why })?;
-            if caps.protocol == PROTOCOL_VERSION && body.window > 0 {
+            if caps.protocol == PROTOCOL_VERSION && (1..=WINDOW).contains(&body.window) {
                 return Ok(Some((caps, body.window)));
             }
             let (got, limit) = (u32::from(PROTOCOL_VERSION), u32::from(caps.protocol));

@@ -59,7 +59,7 @@ impl Journal {
     }
 
     /// The item of which messages are to be handed over next.
-    pub(super) fn to_hand(&mut self) -> Option<&mut Item> {
+    pub(super) fn unfinished(&mut self) -> Option<&mut Item> {
         while self.items.get(self.next).is_some_and(Item::is_handed) {
             self.next += 1;
         }

@@ -78,6 +78,13 @@ impl<'a> Events<'a> {
         self.address_bits
     }
 
+    /// How many spikes these bytes are if they are well-formed, without reading them: each ends with
+    /// a byte whose top bit is clear.
+    #[must_use]
+    pub fn announced(&self) -> usize {
+        self.bytes.iter().filter(|byte| **byte & 0x80 == 0).count()
+    }
+
     fn varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         for (k, byte) in self.bytes.iter().take(MAX_EVENT_LEN).enumerate() {

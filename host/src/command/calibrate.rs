@@ -1,7 +1,7 @@
 //! `spikeloop calibrate`: measure a chip, set it, and say how good every neuron is.
 
 use super::calibration::render;
-use super::{ChipArgs, CommandError, Context, output};
+use super::{ChipArgs, CommandError, Context, RecordArgs, output};
 use crate::cache;
 use crate::calibrate::{self, Outcome, Request, Summary, Watch, out_of_range};
 use crate::calibration_report;
@@ -37,6 +37,9 @@ pub struct Args {
     /// Write a page with pictures: a file (*.html), or report.html in a folder
     #[arg(long, value_name = "DIR|FILE.html")]
     pub report: Option<PathBuf>,
+    /// Recording.
+    #[command(flatten)]
+    pub record: RecordArgs,
     /// Threads [default: all cores]; the results are the same bits for every number
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
@@ -66,6 +69,8 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
     let targets = targets(args.target.as_deref())?;
     let selector = args.chip.selector()?;
     let chip = super::open_with(&selector, args.threads)?;
+    // Speaks when everything else is dropped.
+    let (chip, _recording) = args.record.chip(chip, &selector)?;
     let caps = chip.capabilities().clone();
     tracing::info!("chip {} at {selector}", caps.identity);
     let started = Instant::now();

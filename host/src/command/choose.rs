@@ -8,7 +8,7 @@ use spikeloop_hal::{Chip, Selector};
 /// `--chip`, for every verb that uses a chip.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ChipArgs {
-    /// Which chip: emu:…, serial:…, tcp:… or pty:…; not needed if only one device is there
+    /// Which chip: emu:…, serial:…, tcp:…, pty:… or replay:…; not needed if only one device is there
     #[arg(long, value_name = "SELECTOR", env = "SPIKELOOP_CHIP", hide_env_values = true)]
     pub chip: Option<Selector>,
 }

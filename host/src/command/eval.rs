@@ -1,6 +1,6 @@
 //! `spikeloop eval`: what the weights of a run are worth on a chip.
 
-use super::{CommandError, Context, output, train};
+use super::{CommandError, Context, RecordArgs, output, train};
 use crate::cache;
 use crate::calibration_choice::{CalibrationSummary, Choice, Device};
 use crate::checkpoint::{self, SOFTWARE, Saved};
@@ -40,6 +40,9 @@ pub struct Args {
     /// Folder with the files of the data set
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Recording.
+    #[command(flatten)]
+    pub record: RecordArgs,
     /// Threads [default: all cores]; the results are the same bits for every number
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
@@ -71,6 +74,7 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
     let mut trainer = Trainer::new(&experiment, &data).map_err(anyhow::Error::from)?;
     saved.restore(&mut trainer).map_err(anyhow::Error::from)?;
     let device = train::open_chip(&experiment, args.threads, &Choice::None)?;
+    let (device, recording) = args.record.device(device, &experiment, false)?;
     let identity = |d: &Device| d.chip.capabilities().identity.to_string();
     let present = device.as_ref().map_or(SOFTWARE.to_owned(), identity);
     if let Err(error) = saved.belongs_to(&present) {
@@ -127,6 +131,7 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
         summary.health = Some(chip.health());
         summary.link = chip.link_use();
     }
+    drop((trainer, recording));
     if context.json {
         output::json(&summary)?;
     } else {

@@ -21,6 +21,8 @@ pub mod info;
 pub mod list;
 pub mod output;
 pub mod parity;
+pub mod record;
+pub mod recording;
 pub mod robustness;
 pub mod table;
 pub mod train;
@@ -28,6 +30,7 @@ pub mod twin;
 
 pub use choose::ChipArgs;
 pub use error::CommandError;
+pub use record::RecordArgs;
 
 use crate::exit_code::ExitCode;
 use crate::interrupt::Interrupt;
@@ -55,7 +58,8 @@ Chips are named by selectors, with --chip or the variable SPIKELOOP_CHIP:
   emu:preset=bss2-chip66-uncal,seed=7     the emulator, in this process
   serial:/dev/ttyACM0,baud=3000000        a board on a serial port
   tcp:127.0.0.1:4000                      a board behind a network address
-  pty:NAME                                a running virtual board (see `emulate`)";
+  pty:NAME                                a running virtual board (see `emulate`)
+  replay:FILE                             the chip of a recording (see --record)";
 
 /// Train spiking networks in the loop on mismatched neuromorphic chips.
 #[derive(Debug, Parser)]
@@ -125,6 +129,8 @@ pub enum Verb {
     Doctor(doctor::Args),
     /// Measure how fast the way to a chip is
     Bench(bench::Args),
+    /// Look at recordings of chips: contents, first difference, export
+    Recording(recording::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -276,6 +282,7 @@ fn dispatch(verb: &Verb, context: &Context) -> Result<ExitCode, CommandError> {
         Verb::Twin(args) => twin::run(args, context),
         Verb::Doctor(args) => doctor::run(args, context),
         Verb::Bench(args) => bench::run(args, context),
+        Verb::Recording(args) => recording::run(args, context),
         Verb::Completions(args) => completions::run(args, context),
     }
 }

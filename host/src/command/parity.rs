@@ -1,6 +1,6 @@
 //! `spikeloop parity`: why a chip does not do what the model says.
 
-use super::{CommandError, Context, output, train};
+use super::{CommandError, Context, RecordArgs, output, train};
 use crate::cache;
 use crate::calibration_choice::{Choice, Device};
 use crate::checkpoint;
@@ -43,6 +43,9 @@ pub struct Args {
     /// Folder with the files of the data set
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Recording.
+    #[command(flatten)]
+    pub record: RecordArgs,
     /// Threads [default: all cores]; the results are the same bits for every number
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
@@ -82,8 +85,10 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
     let network = trainer.network;
     // Nothing goes back through the network here.
     experiment.chip.backward = Backward::Nominal;
-    let Some(Device { chip, .. }) = train::open_chip(&experiment, args.threads, &Choice::None)?
-    else {
+    let device = train::open_chip(&experiment, args.threads, &Choice::None)?;
+    // Speaks when everything else is dropped.
+    let (device, _recording) = args.record.device(device, &experiment, false)?;
+    let Some(Device { chip, .. }) = device else {
         return Err(CommandError::Usage("the run has no chip: name one with --chip".into()));
     };
     let identity = chip.capabilities().identity.to_string();

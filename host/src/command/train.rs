@@ -1,6 +1,6 @@
 //! `spikeloop train`: learn a task, in software or with a chip in the loop.
 
-use super::{CommandError, Context, output};
+use super::{CommandError, Context, RecordArgs, output};
 use crate::cache;
 use crate::calibration_choice::{Choice, Chosen, Device};
 use crate::config;
@@ -60,6 +60,9 @@ pub struct Args {
     /// How many of the experiment's epochs are learned on the twin [default: all but one in ten]
     #[arg(long, value_name = "N", requires = "pretrain")]
     pub pretrain_epochs: Option<usize>,
+    /// Recording.
+    #[command(flatten)]
+    pub record: RecordArgs,
     /// Threads [default: all cores]; the results are the same bits for every number
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
@@ -84,7 +87,9 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
     super::use_threads(args.threads)?;
     let data = data::load(&experiment.task, args.data.as_deref()).map_err(anyhow::Error::from)?;
     let folder = folder(args, &experiment)?;
-    let mut chip = open_chip(&experiment, args.threads, &choice(args, &folder))?;
+    let chip = open_chip(&experiment, args.threads, &choice(args, &folder))?;
+    // Speaks when everything else is dropped.
+    let (mut chip, _recording) = args.record.device(chip, &experiment, args.resume)?;
     if args.pretrain.is_some() {
         chip = Some(prepare_twin(args, chip, &folder)?);
     }

@@ -77,17 +77,17 @@ impl Door {
         match self {
             // Clients of a terminal come and go unseen: a hello is what tells a new one.
             Door::Pty { side, .. } => {
-                talk(server, side, &mut stop).await;
+                talk(server, side, &mut stop, None).await;
             }
             Door::Memory { side } => {
-                talk(server, side, &mut stop).await;
+                talk(server, side, &mut stop, None).await;
             }
             Door::Tcp { listener, listed } => {
                 while let Some(mut client) = next_client(listener, &mut stop).await {
                     note_client(listed.as_mut(), client.peer_addr().ok());
                     let turn_away = turn_away_others(listener);
                     let end = tokio::select! {
-                        end = talk(server, &mut client, &mut stop) => end,
+                        end = talk(server, &mut client, &mut stop, Some(HELLO_PATIENCE)) => end,
                         never = turn_away => match never {},
                     };
                     server.disconnect();
@@ -179,6 +179,10 @@ fn in_use() -> Vec<u8> {
     bytes
 }
 
+/// How long a client may hold a board on the network without saying hello: others are turned away
+/// meanwhile.
+const HELLO_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What happened on the link.
 enum Event {
     Stop,
@@ -187,19 +191,44 @@ enum Event {
     Again,
 }
 
+/// Steps of the server between two looks at the link. A step takes a microsecond or, while a chip
+/// computes, as long as that takes; a look costs several.
+const STEPS: usize = 64;
+
+/// Lets the server work until it has something to say. Whether there is more to do.
+fn work<C: Core>(server: &mut Server<'_, C>, now: impl Fn() -> u64) -> bool {
+    for _ in 0..STEPS {
+        let at = now();
+        if server.poll(at) == Activity::Idle {
+            return false;
+        }
+        if !server.transmit(at).is_empty() {
+            break;
+        }
+    }
+    true
+}
+
 /// Carries bytes between the link and the server until one of them is done.
 async fn talk<L: Link, C: Core>(
     server: &mut Server<'_, C>,
     link: &mut L,
     stop: &mut watch::Receiver<bool>,
+    patience: Option<Duration>,
 ) -> End {
     let start = tokio::time::Instant::now();
     let now = || start.elapsed().as_nanos() as u64;
     let (mut reader, mut writer) = tokio::io::split(link);
     let mut buffer = vec![0; INPUT];
     loop {
-        let busy = server.poll(now()) == Activity::Busy;
-        let deadline = server.deadline().map(|at| start + Duration::from_nanos(at));
+        let busy = work(server, now);
+        let hello_by = patience.filter(|_| !server.in_session()).map(|patience| start + patience);
+        if hello_by.is_some_and(|by| by <= tokio::time::Instant::now()) {
+            tracing::debug!("a client said nothing");
+            return End::Gone;
+        }
+        let timer = server.deadline().map(|at| start + Duration::from_nanos(at));
+        let deadline = [timer, hello_by].into_iter().flatten().min();
         let event = {
             let out = server.transmit(now());
             // A server that is busy is polled again after the link's turn.

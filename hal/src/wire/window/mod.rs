@@ -303,7 +303,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Window<B> {
             Arrival::Beyond => self.traffic.beyond += 1,
             _ => self.traffic.early += u64::from(!in_order),
         }
-        self.unacknowledged += 1;
+        self.unacknowledged = self.unacknowledged.saturating_add(1);
         let many = self.unacknowledged >= (self.inbox.capacity() / 4).max(1);
         let at = if many || !in_order { now_ns } else { now_ns + ACK_DELAY_NS };
         self.ack_by(at);
