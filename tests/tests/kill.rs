@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 #![cfg(unix)]
 
+use spikeloop_hal::recording::Tape;
 use spikeloop_models::checkpoint::Checkpoint;
 use spikeloop_tests::program::{User, bytes};
 use std::path::Path;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 const CHIP: &str = "emu:preset=bss2-cal,neurons=40,inputs=64,seed=1";
 const TASK: &str = "train digits --set learning.init.gain=3.0 --set task.train=600 --set task.test=50 \
-                    --set network.hidden=[20] --set learning.batch=10 --set learning.epochs=4 \
+                    --set network.hidden=[20] --set learning.batch=10 --set learning.epochs=6 \
                     --set learning.evaluate_every=2 --threads 1 --json";
 
 fn kills() -> u64 {
@@ -84,6 +85,46 @@ fn a_board_that_is_killed_and_started_again_costs_the_batch_in_flight_only() {
     assert!(recovered > 0, "no kill came while the training ran");
     // Two runs can be in flight; a kill while the device is being brought back repeats them again.
     assert!(repeated <= 4, "{repeated} runs were repeated after one kill");
+}
+
+#[test]
+fn a_host_that_is_killed_goes_on_and_asks_the_chip_for_nothing_twice() {
+    let user = user();
+    let whole = Instant::now();
+    let _ = user.run(&format!("{TASK} --chip {CHIP} --out whole")).done();
+    let whole = whole.elapsed();
+    let expected = weights(&user.path("whole"));
+    let (mut twice, mut cut) = (0, 0);
+    for (k, moment) in moments(whole).enumerate() {
+        let (out, tape) = (format!("run{k}"), format!("tape{k}"));
+        let victim =
+            start(user.command(&format!("{TASK} --chip {CHIP} --record {tape} --out {out}")));
+        std::thread::sleep(moment);
+        // The signal of `kill -9`.
+        drop(victim);
+        let done = user.path(&out).join("summary.json").exists();
+        cut += u64::from(!done);
+        if !user.path(&out).join("config.toml").exists() {
+            let _ = std::fs::remove_dir_all(user.path(&out));
+            let _ = std::fs::remove_file(user.path(&tape));
+            let line = format!("{TASK} --chip {CHIP} --record {tape} --out {out}");
+            let _ = user.run(&line).done();
+        } else if !done {
+            let line = format!("train --resume --record {tape} --out {out} --threads 1 --json");
+            let _ = user.run(&line).done();
+        }
+        assert!(weights(&user.path(&out)) == expected, "kill {k}: other bits");
+        let tape = Tape::open(&user.path(&tape)).unwrap();
+        let (submitted, runs) = (tape.totals().submitted, tape.runs() as u64);
+        assert_eq!(tape.totals().collected, runs, "kill {k}: an answer was asked for twice");
+        twice = twice.max(submitted - runs);
+    }
+    eprintln!(
+        "{} kills, {cut} before the end; at most {twice} runs, those in flight, were submitted twice",
+        kills()
+    );
+    assert!(cut > 0, "no kill came while the training ran");
+    assert!(twice <= 4, "{twice} runs were repeated; only four can be in flight");
 }
 
 /// Waits until the board answers.
