@@ -173,7 +173,7 @@ impl ChipLoop {
     pub fn budget(&self, batch: &SpikeTrains, spikes: f64) -> Budget {
         let samples = batch.samples();
         let most_events = (0..samples).map(|k| batch.count(k)).max().unwrap_or(0);
-        let part = self.part(samples, most_events);
+        let part = self.translation.trials_per_run(most_events).max(1);
         let longest_body = SessionOptions::default().longest_body;
         let mut stimuli = Vec::new();
         let mut sum = Budget::default();
@@ -218,19 +218,6 @@ impl ChipLoop {
         Ok(())
     }
 
-    /// Samples of one run: what fits, and behind a link no more than lets all runs be in flight at once,
-    /// so that the chip begins while the rest is on its way.
-    fn part(&self, samples: usize, most_events: usize) -> usize {
-        let fits = self.translation.trials_per_run(most_events).max(1);
-        match self.link_use() {
-            None => fits,
-            Some(_) => {
-                let runs = usize::from(self.capabilities().buffers.runs_in_flight.max(1));
-                fits.min(samples.div_ceil(runs).max(1))
-            }
-        }
-    }
-
     /// Runs a batch and hands the measurements of every part of it, in order, to `each`: the samples it
     /// covers and what was measured. Sample `k` of the batch is trial `first_trial + k`.
     ///
@@ -244,7 +231,7 @@ impl ChipLoop {
     ) -> Result<(), E> {
         let samples = batch.samples();
         let most_events = (0..samples).map(|k| batch.count(k)).max().unwrap_or(0);
-        let part = self.part(samples, most_events);
+        let part = self.translation.trials_per_run(most_events).max(1);
         let mut waiting = VecDeque::new();
         let mut next = 0;
         loop {
