@@ -42,13 +42,13 @@ fn through(faults: &str) -> (Trace, Health, Faults) {
 fn errors_lost_frames_stalls_and_pulled_cables_change_no_bit() {
     let clean = one_epoch(&experiment("digits", &TASK), Way::InProcess, (1, 1));
     let (trace, health, faults) = through(
-        "flip=5e-5,loss=5e-5,drop=0.01,dup=0.01,reorder=0.01,stall=0.005:2ms,down.reset=50000x3,seed=4",
+        "flip=5e-5,loss=5e-5,drop=0.01,dup=0.01,reorder=0.01,stall=0.005:2ms,down.reset=50000x6,seed=4",
     );
     assert!(trace == clean, "weights, predictions or counters differ");
     let counts = faults.counts();
-    assert_eq!(counts.down.resets, 3);
+    assert!(counts.down.resets >= 3, "{counts:?}");
     // A board may still hold the old connection when the new one comes.
-    assert!(health.recoveries >= 3, "{health:?}");
+    assert!(health.recoveries >= counts.down.resets, "{health:?}");
     assert!(health.damaged_frames > 0 && health.retries > 3, "{health:?}");
 }
 
