@@ -272,7 +272,8 @@ fn step(
         }
         2 => {
             let len = usize::from(from.u8()?).min(BODY);
-            assert_eq!(window.send(Kind::Health, &body[..len], *now).is_ok(), window.has_room(len));
+            let room = window.has_room(len);
+            assert_eq!(window.send(Kind::Health, &body[..len], *now).is_ok(), room);
         }
         3 => {
             let n = usize::from(from.u8()?);
