@@ -204,7 +204,8 @@ pub struct ChipSpec {
     /// How far below the lowest threshold membranes of hidden units still come back, in units of threshold −
     /// rest; those further down are left out on the device, which saves most of the traffic. Where the
     /// surrogate derivative is narrow they hardly matter: SuperSpike with beta = 50 has 0.4 % of its
-    /// peak at a distance of 0.3. Missing: all of them come back.
+    /// peak at a distance of 0.3. Without a calibration thresholds are those of the design, and mismatch
+    /// eats into the window. Missing: all of them come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_window: Option<f32>,
     /// Which model the gradient goes back through.
