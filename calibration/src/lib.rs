@@ -83,4 +83,6 @@ pub use placement::{Placement, Spread};
 pub use result::Calibration;
 pub use spikeloop_models::encode::Grid;
 pub use target::{LayerTarget, Site, SpikeTiming};
-pub use translation::{Codes, Translation, TranslationOptions, UnitValues, WeightReport};
+pub use translation::{
+    Codes, TraceBytes, Translation, TranslationOptions, UnitValues, WeightReport,
+};

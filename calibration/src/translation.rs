@@ -28,6 +28,7 @@ use crate::result::Calibration;
 use crate::target::{LayerTarget, Site, SpikeTiming};
 use measured::{Design, Known};
 use serde::{Deserialize, Serialize};
+use spikeloop_hal::wire::{Floor, packed_len, top_code};
 use spikeloop_hal::{Capabilities, ChipConfig, Parameter, Recording, SpikeEvent, Stimulus, Tick};
 use spikeloop_models::spike_train::SpikeTrains;
 
@@ -49,6 +50,12 @@ pub struct TranslationOptions {
     pub baseline: crate::Baseline,
     /// Convention of the model.
     pub timing: SpikeTiming,
+    /// How far below the threshold membranes of spiking units are still measured, in units of threshold −
+    /// rest; below the lowest such point of all units placed they come back as that point, and cost
+    /// nothing on the link. `None`: everything is measured. The point is one code for all channels,
+    /// and offsets of the converter's channels are not known: a window must have room for them.
+    #[serde(default)]
+    pub window: Option<f32>,
 }
 
 /// What happened to the weights of one layer when they became codes.
@@ -88,6 +95,7 @@ pub struct Translation {
     trials_by_memory: usize,
     event_limit: usize,
     adc_max: u16,
+    adc_bits: u8,
     reliable: (u16, u16),
 }
 
@@ -191,15 +199,23 @@ impl Translation {
                 base.spiking[usize::from(*id)] = layer.spiking;
             }
         }
+        let adc_max = caps.adc.map_or(u16::MAX, |adc| top_code(adc.bits));
+        let lowest = lowest_theta(layers, &lsb_per_unit);
+        let floor = match (options.membranes, options.window, lowest) {
+            (true, Some(window), Some(theta)) => {
+                floor_code(rest_lsb(caps, known)?, theta, window, adc_max)
+            }
+            _ => None,
+        };
         base.recording = Recording {
             spikes: true,
             traces: if options.membranes { placement.circuits().to_vec() } else { Vec::new() },
             sample_period: if options.membranes { step_ticks } else { 0 },
             samples: if options.membranes { grid.steps as u16 } else { 0 },
             reference: None,
+            floor,
         };
         let trials_by_memory = trials_by_memory(caps, &base.recording)?;
-        let adc_max = caps.adc.map_or(u16::MAX, |adc| ((1_u32 << adc.bits) - 1) as u16);
         Ok(Self {
             grid,
             layers: layers.to_vec(),
@@ -220,6 +236,7 @@ impl Translation {
             trials_by_memory,
             event_limit: caps.buffers.stimulus_events as usize,
             adc_max,
+            adc_bits: caps.adc.map_or(16, |adc| adc.bits),
             reliable: caps.adc.map_or((0, u16::MAX), |a| (a.reliable_min, a.reliable_max)),
         })
     }
@@ -286,6 +303,29 @@ impl Translation {
 
     pub(crate) fn reliable(&self) -> (u16, u16) {
         self.reliable
+    }
+
+    /// Code that stands for every membrane outside the window of the spiking units; `None` without one.
+    #[must_use]
+    pub fn floor(&self) -> Option<u16> {
+        self.base.recording.floor
+    }
+
+    /// Bytes that the samples of one trial take on a link (heads of blocks and frames left out), as they
+    /// are sent with the window and as they would be without. `whole` says which channels have no floor:
+    /// [`Translation::whole_channels`].
+    pub(crate) fn trace_bytes(&self, samples: &[u16], whole: &[bool]) -> TraceBytes {
+        let all = packed_len(samples.len(), self.adc_bits) as u64;
+        let Some(code) = self.floor() else { return TraceBytes { sent: all, all } };
+        let floor =
+            Floor { code, channels: whole.len(), keeps_all: |channel: usize| whole[channel] };
+        let sparse = floor.packed_len(0, samples, self.adc_bits) as u64;
+        TraceBytes { sent: sparse.min(all), all }
+    }
+
+    /// For each channel whether its neuron has no threshold.
+    pub(crate) fn whole_channels(&self) -> Vec<bool> {
+        self.base.recording.traces.iter().map(|id| self.base.keeps_all(*id)).collect()
     }
 
     /// Whether layer `l` is computed by the chip.
@@ -410,6 +450,43 @@ impl Translation {
                 stimulus.events.extend(units.iter().map(|unit| SpikeEvent::new(tick, *unit)));
             }
         }
+    }
+}
+
+/// Bytes of membranes on a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceBytes {
+    /// As they were sent: below the window nothing is.
+    pub sent: u64,
+    /// If all of them had been sent.
+    pub all: u64,
+}
+
+impl std::ops::AddAssign for TraceBytes {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.all += other.all;
+    }
+}
+
+/// Smallest θ of all spiking units on the chip, in steps of the converter.
+fn lowest_theta(layers: &[LayerTarget], lsb_per_unit: &[Vec<f32>]) -> Option<f32> {
+    let spiking =
+        layers.iter().zip(lsb_per_unit).filter(|(l, _)| l.spiking && l.site == Site::Chip);
+    spiking.flat_map(|(_, lsb)| lsb).copied().reduce(f32::min)
+}
+
+/// The lowest code of interest; `None` if that is all of them.
+fn floor_code(rest: f32, theta: f32, window: f32, adc_max: u16) -> Option<u16> {
+    let code = (rest + theta * (1.0 - window)).round().min(f32::from(adc_max));
+    (code >= 1.0).then_some(code as u16)
+}
+
+/// The resting potential in steps of the converter: by design, or as a calibration aimed at.
+fn rest_lsb(caps: &Capabilities, known: Option<Known<'_>>) -> Result<f32, Error> {
+    match known.and_then(|known| known.target(Parameter::LeakPotential)) {
+        Some(leak) => Ok(leak as f32),
+        None => default_value(caps, Parameter::LeakPotential),
     }
 }
 

@@ -101,6 +101,14 @@ pub trait Core {
     /// Samples that a trial brings back with the recording as it is set.
     fn samples_per_trial(&self) -> usize;
 
+    /// Whether the samples of a channel (of the traced neurons, in ascending order) are sent whole
+    /// although the recording has a floor. They are for neurons that are not powered or have their
+    /// comparator off. A core that does not know may say yes: the host puts the floor in.
+    fn keeps_all(&self, channel: usize) -> bool {
+        let _ = channel;
+        true
+    }
+
     /// Whether another trial may begin.
     fn ready(&self) -> bool;
 

@@ -1,7 +1,7 @@
 //! What the trial under way has brought back, until it is on the wire.
 
 use crate::core::{Emit, Outcome};
-use spikeloop_hal::wire::{Full, ResultBlocks, TrialEnd, Writer};
+use spikeloop_hal::wire::{Floor, Full, ResultBlocks, TrialEnd, Writer, packed_len};
 use spikeloop_hal::{NeuronId, SpikeEvent};
 
 /// How far a trial's results are on the wire.
@@ -86,8 +86,13 @@ impl<'a> Record<'a> {
     }
 
     /// Moves as much as fits into the body of a result message. `Ok` when the end of the trial is
-    /// in; [`Full`] when the body has to be sent first.
-    pub(crate) fn drain(&mut self, to: &mut Writer<'_>) -> Result<(), Full> {
+    /// in; [`Full`] when the body has to be sent first. With a `floor` what lies below it
+    /// stays here, wherever that makes the rest shorter.
+    pub(crate) fn drain(
+        &mut self,
+        floor: Option<&Floor<impl Fn(usize) -> bool>>,
+        to: &mut Writer<'_>,
+    ) -> Result<(), Full> {
         let Stage::Closed(outcome) = self.stage else { return Ok(()) };
         let (index, format) = (self.index, self.format);
         while self.sent_spikes < self.spike_count {
@@ -97,8 +102,13 @@ impl<'a> Record<'a> {
         while self.sent_samples < self.sample_count {
             let rest = &self.samples[self.sent_samples..self.sample_count];
             let first = self.sent_samples as u32;
-            self.sent_samples +=
-                ResultBlocks::push_samples(index, first, rest, format.sample_bits, to)?;
+            let bits = format.sample_bits;
+            let dense = packed_len(rest.len(), bits);
+            let shorter = floor.filter(|f| f.packed_len(self.sent_samples, rest, bits) < dense);
+            self.sent_samples += match shorter {
+                None => ResultBlocks::push_samples(index, first, rest, bits, to)?,
+                Some(floor) => ResultBlocks::push_sparse(index, first, rest, bits, floor, to)?,
+            };
         }
         let end = TrialEnd {
             index,

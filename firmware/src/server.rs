@@ -20,9 +20,9 @@ use checks::{each, out_of_range, parameters, recording, weights, within, write};
 use heapless::Deque;
 use spikeloop_hal::wire::window::{Arrival, Side, WINDOW, Window, read_ack};
 use spikeloop_hal::wire::{
-    CapabilitiesBody, Decoder, DeviceHealth, Digest, Digests, Frame, Full, Header, Hello, Kind,
-    MIN_BODY, Malformed, Message, Refusal, RefusalCode, ResultBlocks, RunBegin, RunEnd,
-    StimulusBlock, StimulusBlocks, Writer, address_bits, encoded_len,
+    CapabilitiesBody, Decoder, DeviceHealth, Digest, Digests, Floor, Frame, Full, Header, Hello,
+    Kind, MIN_BODY, Malformed, Message, RecordingHead, Refusal, RefusalCode, ResultBlocks,
+    RunBegin, RunEnd, StimulusBlock, StimulusBlocks, Writer, address_bits, encoded_len,
 };
 use spikeloop_hal::{Capabilities, PROTOCOL_VERSION, SpikeEvent};
 
@@ -137,6 +137,7 @@ struct State<'a, C> {
     phase: Phase,
     schedule: Schedule<'a>,
     record: Record<'a>,
+    recording: RecordingHead,
     /// Result body that is being filled.
     body: &'a mut [u8],
     body_len: usize,
@@ -181,6 +182,7 @@ impl<'a, C: Core> Server<'a, C> {
                 phase: Phase::Silent,
                 schedule: Schedule::new(buffers.events, buffers.trials),
                 record: Record::new(buffers.spikes, buffers.samples, format),
+                recording: RecordingHead::default(),
                 body: buffers.body,
                 body_len: 0,
                 runs: Deque::new(),
@@ -447,7 +449,13 @@ impl<C: Core> State<'_, C> {
                     write(core, Write::Flag(span))
                 })
             }),
-            Message::Recording(head) => self.configure(|core| recording(core, head)),
+            Message::Recording(head) => {
+                let verdict = self.configure(|core| recording(core, head));
+                if matches!(verdict, Verdict::Taken) {
+                    self.recording = head;
+                }
+                verdict
+            }
             // Messages of the other direction.
             _ => Verdict::Refuse(RefusalCode::OutOfPlace, 0, 0),
         }
@@ -458,6 +466,7 @@ impl<C: Core> State<'_, C> {
         self.core.reset();
         self.schedule.clear();
         self.record.open();
+        self.recording = RecordingHead::default();
         self.runs.clear();
         self.body_len = 0;
         self.blocks_taken = 0;
@@ -619,7 +628,13 @@ impl<C: Core> State<'_, C> {
             let run = self.runs.front().map_or(0, |run| run.run);
             ResultBlocks::begin(run, &mut body)?;
         }
-        let drained = self.record.drain(&mut body);
+        // Configuration waits for the run to end: this is what the trial was recorded with.
+        let (core, samples) = (&self.core, usize::from(self.recording.samples));
+        let channels = core.samples_per_trial().checked_div(samples).unwrap_or(0);
+        let code = self.recording.floor.filter(|_| channels > 0);
+        let keeps_all = |channel| core.keeps_all(channel);
+        let floor = code.map(|code| Floor { code, channels, keeps_all });
+        let drained = self.record.drain(floor.as_ref(), &mut body);
         self.body_len = body.len();
         drained
     }

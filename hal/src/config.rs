@@ -23,6 +23,13 @@ pub struct Recording {
     /// [can](crate::Adc::reference). A channel whose neuron is not powered reads 0, as without it.
     #[serde(default)]
     pub reference: Option<u16>,
+    /// Codes below this are of no interest for neurons that can spike (powered, comparator on): from
+    /// the second sample of a trial on such a sample comes back as the floor itself, and does not
+    /// travel. The first sample shows where rest is; neurons without comparator are read out whole.
+    /// Needs a converter, and is not possible together with a reference. What is sampled, and what it
+    /// costs the device, does not change.
+    #[serde(default)]
+    pub floor: Option<u16>,
 }
 
 /// Everything a host sets on a chip. Cheap to keep; sessions send only what changed.
@@ -103,6 +110,14 @@ impl ChipConfig {
             .map(|(_, codes)| codes.as_mut_slice())
     }
 
+    /// Whether the samples of `neuron` come back whole although the recording has a floor: it is not
+    /// powered, or its comparator is off.
+    #[must_use]
+    pub fn keeps_all(&self, neuron: NeuronId) -> bool {
+        let on = |list: &[bool]| list.get(usize::from(neuron)).copied().unwrap_or(false);
+        !(on(&self.enabled) && on(&self.spiking))
+    }
+
     /// Checks every code against what the chip announced.
     ///
     /// # Errors
@@ -163,6 +178,19 @@ impl ChipConfig {
             if code > top_code(adc.bits) {
                 return refuse(
                     "the reference lies beyond the converter's range: choose 0 to 2^bits - 1 steps",
+                );
+            }
+        }
+        if let Some(code) = recording.floor {
+            if recording.reference.is_some() {
+                return refuse("a reference and a floor exclude each other: leave one of them out");
+            }
+            let Some(adc) = caps.adc else {
+                return refuse("the chip has no membrane converter: record without a floor");
+            };
+            if code > top_code(adc.bits) {
+                return refuse(
+                    "the floor lies beyond the converter's range: choose 0 to 2^bits - 1 steps",
                 );
             }
         }

@@ -4,7 +4,9 @@
 //! the weights change only between batches.
 
 use crate::experiment::{Backward, Experiment, Observe, layer_targets};
-use spikeloop_calibration::{Calibration, ObserveReport, Translation, TranslationOptions};
+use spikeloop_calibration::{
+    Calibration, ObserveReport, TraceBytes, Translation, TranslationOptions,
+};
 use spikeloop_hal::session::budget::Budget;
 use spikeloop_hal::{
     Capabilities, Chip, ChipConfig, Health, LinkUse, Parameter, Runner, SessionOptions, TimeSplit,
@@ -52,6 +54,9 @@ pub struct LoopCounters {
     /// Trials of a warm start on a digital twin, which the chip did not have to run.
     #[serde(default)]
     pub twin_trials: u64,
+    /// What membranes cost on the link, or would in process.
+    #[serde(default)]
+    pub trace_bytes: TraceBytes,
     /// Where the time went.
     pub time: TimeSplit,
 }
@@ -100,6 +105,7 @@ impl ChipLoop {
             membranes: observe.membranes(),
             baseline: experiment.chip.baseline,
             timing: experiment.timing(),
+            window: experiment.chip.trace_window,
         };
         let layers = layer_targets(network, observe);
         let (caps, grid, inputs) = (chip.capabilities(), experiment.grid(), network.inputs);
@@ -266,5 +272,6 @@ impl ChipLoop {
         counters.saturated_samples += report.saturated;
         counters.unreliable_samples += report.unreliable;
         counters.unused_spikes += report.double_spikes + report.late_spikes;
+        counters.trace_bytes += report.trace_bytes;
     }
 }

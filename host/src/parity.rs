@@ -50,6 +50,7 @@ impl Subject<'_> {
                 membranes: observe.membranes(),
                 baseline: self.experiment.chip.baseline,
                 timing: self.experiment.timing(),
+                window: None,
             };
             let layers = layer_targets(self.network, observe);
             let (grid, inputs) = (self.experiment.grid(), self.network.inputs);

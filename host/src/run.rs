@@ -422,6 +422,7 @@ impl<'a> Run<'a> {
         counters.unused_spikes += earlier.unused_spikes;
         counters.clipped_weights += earlier.clipped_weights;
         counters.trials += earlier.trials;
+        counters.trace_bytes += earlier.trace_bytes;
         counters.time += earlier.time;
         counters
     }
@@ -498,6 +499,7 @@ pub fn summarise(experiment: &Experiment, evaluation: &Evaluation) -> Summary {
         retries: 0,
         saturated_samples: 0,
         clipped_weights: 0,
+        trace_bytes: None,
         time_split: spikeloop_hal::TimeSplit::default(),
         health: None,
         link: None,

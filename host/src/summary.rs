@@ -3,6 +3,7 @@
 use crate::calibration_choice::CalibrationSummary;
 use crate::chip_loop::LoopCounters;
 use serde::{Deserialize, Serialize};
+use spikeloop_calibration::TraceBytes;
 use spikeloop_hal::{Health, LinkUse, TimeSplit};
 
 /// Who ran the forward passes of an epoch.
@@ -115,6 +116,12 @@ pub struct Summary {
     pub saturated_samples: u64,
     /// Weights outside the range of codes, summed over writes.
     pub clipped_weights: u64,
+    /// What membranes cost on the link, if not all of them were sent ([`trace_window`]), or would have in
+    /// process.
+    ///
+    /// [`trace_window`]: crate::experiment::ChipSpec::trace_window
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_bytes: Option<TraceBytes>,
     /// Where the time on the chip went.
     pub time_split: TimeSplit,
     /// The chip's own counters.
@@ -133,6 +140,8 @@ impl Summary {
         self.retries = counters.retries;
         self.saturated_samples = counters.saturated_samples;
         self.clipped_weights = counters.clipped_weights;
+        let traces = counters.trace_bytes;
+        self.trace_bytes = (traces.sent < traces.all).then_some(traces);
         self.time_split = counters.time;
     }
 }

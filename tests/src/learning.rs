@@ -6,6 +6,7 @@ use spikeloop::config;
 use spikeloop::data::{self, Dataset};
 use spikeloop::experiment::Experiment;
 use spikeloop::trainer::{Step, Tally, Trainer};
+use spikeloop_calibration::TraceBytes;
 use spikeloop_hal::{Chip, Health};
 
 /// A shipped experiment with some of its values replaced, and its data.
@@ -33,6 +34,8 @@ pub struct Trace {
     pub predicted: Vec<u16>,
     /// Saturated samples, weights clipped, spikes not used.
     pub counts: [u64; 3],
+    /// What the membranes cost on a link: the same in process.
+    pub trace_bytes: TraceBytes,
 }
 
 /// Learns one epoch on a chip and evaluates, `threads` for host and chip each.
@@ -87,6 +90,7 @@ pub fn one_epoch_on(
             learned,
             evaluated: evaluation.tally,
             predicted: evaluation.predicted,
+            trace_bytes: counters.trace_bytes,
             counts: [counters.saturated_samples, counters.clipped_weights, counters.unused_spikes],
         };
         (trace, health)

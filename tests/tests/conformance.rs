@@ -384,6 +384,83 @@ fn a_reference_takes_the_place_of_the_membranes_over_every_way() {
     }
 }
 
+/// What a floor must make of samples that came without one.
+fn floored(config: &ChipConfig, samples: &[u16], floor: u16) -> Vec<u16> {
+    let channels = config.recording.traces.len();
+    let per_trial = channels * usize::from(config.recording.samples);
+    let value = |(at, code): (usize, &u16)| {
+        let neuron = usize::from(config.recording.traces[at % channels]);
+        let spikes = config.enabled[neuron] && config.spiking[neuron];
+        if at % per_trial >= channels && spikes { floor.max(*code) } else { *code }
+    };
+    samples.iter().enumerate().map(value).collect()
+}
+
+#[test]
+fn a_floor_hides_what_lies_below_it_over_every_way() {
+    for preset in PRESETS {
+        let selector = format!("emu:preset={preset},neurons=24,inputs=12,seed=3");
+        let mut first = None;
+        for way in Way::ALL {
+            let (mut chip, bench) = open(&selector, way, 2);
+            let caps = chip.capabilities().clone();
+            let mut config = lively(&caps);
+            // Two neurons that fire, one readout, and one that spikes but is not powered.
+            config.recording.traces = if caps.adc.is_some() { vec![1, 3, 12, 21] } else { vec![] };
+            config.spiking[21] = true;
+            chip.configure(&config).unwrap();
+            let whole = run(chip.as_mut(), &trials(&caps, 0..3));
+            config.recording.floor = Some(0);
+            let configured = chip.configure(&config);
+            let Some(adc) = caps.adc else {
+                let error = configured.unwrap_err().to_string();
+                assert!(error.contains("without a floor"), "{preset} {way:?}: {error}");
+                continue;
+            };
+            configured.unwrap();
+            let none = run(chip.as_mut(), &trials(&caps, 0..3));
+            assert_eq!(data(&none), data(&whole), "{preset} {way:?}: nothing lies below 0");
+            let mut seen = Vec::new();
+            let top = ((1_u32 << adc.bits) - 1) as u16;
+            for floor in [110, top / 2 + 1, top] {
+                config.recording.floor = Some(floor);
+                chip.configure(&config).unwrap();
+                let near = run(chip.as_mut(), &trials(&caps, 0..3));
+                assert_eq!(near.spikes, whole.spikes, "{preset} {way:?}: the neurons go on");
+                let expected = floored(&config, &whole.samples, floor);
+                assert_eq!(near.samples, expected, "{preset} {way:?} {floor}");
+                assert!(floor < top || near.samples != whole.samples, "{preset} {way:?}");
+                seen.push(near.samples);
+            }
+            // A neuron that cannot spike any more is read out whole.
+            config.spiking[1] = false;
+            chip.configure(&config).unwrap();
+            let floor = config.recording.floor.take().unwrap();
+            let near = run(chip.as_mut(), &trials(&caps, 0..3));
+            let trials_of = 3 * usize::from(config.recording.samples);
+            let of = |o: &Observables, k: usize| -> Vec<u16> {
+                o.samples.chunks(4).take(trials_of).map(|row| row[k]).collect()
+            };
+            assert!(of(&near, 0).iter().any(|code| *code != floor), "{preset} {way:?}");
+            chip.configure(&config).unwrap();
+            let free = run(chip.as_mut(), &trials(&caps, 0..3));
+            assert_eq!(of(&near, 0), of(&free, 0), "{preset} {way:?}");
+            let first = first.get_or_insert_with(|| seen.clone());
+            assert_eq!(&seen, first, "{preset} {way:?}: the same bits");
+            config.recording.floor = Some(100);
+            config.recording.reference = Some(100);
+            assert!(matches!(chip.configure(&config), Err(Error::Recording { .. })));
+            config.recording.reference = None;
+            if adc.bits < 16 {
+                config.recording.floor = Some(1 << adc.bits);
+                assert!(matches!(chip.configure(&config), Err(Error::Recording { .. })));
+            }
+            drop(chip);
+            drop(bench);
+        }
+    }
+}
+
 #[test]
 fn an_aged_chip_keeps_its_identity_and_is_the_same_over_every_way() {
     let base = "emu:preset=bss2-chip66-uncal,neurons=24,inputs=12,seed=3";

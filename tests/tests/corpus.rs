@@ -132,8 +132,14 @@ mod seeds {
             config.enabled.fill(true);
             config.spiking.fill(round > 0);
             let traces = vec![1, 4];
-            config.recording =
-                Recording { spikes: true, traces, sample_period, samples: 5, reference: None };
+            config.recording = Recording {
+                spikes: true,
+                traces,
+                sample_period,
+                samples: 5,
+                reference: None,
+                floor: None,
+            };
             chip.configure(&config).unwrap();
             let events = (0..9).map(|k| SpikeEvent::new(10 * k, 3)).collect();
             let stimuli = [

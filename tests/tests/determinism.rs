@@ -61,6 +61,17 @@ fn digits_with_spikes_only() {
 }
 
 #[test]
+fn digits_with_membranes_near_the_threshold() {
+    let set: Vec<&str> = DIGITS.into_iter().chain(["chip.trace_window=0.3"]).collect();
+    let near = everywhere_the_same("digits", &set);
+    let whole = one_epoch(&experiment("digits", &DIGITS), Way::InProcess, (1, 1));
+    assert_ne!(near.weights, whole.weights, "the window changes something");
+    let (sent, all) = (near.trace_bytes.sent, near.trace_bytes.all);
+    assert_eq!((whole.trace_bytes.sent, whole.trace_bytes.all), (all, all));
+    assert!(2 * sent < all, "{sent} bytes of {all}");
+}
+
+#[test]
 fn yin_yang_on_an_uncalibrated_chip() {
     let selector = "chip.selector=emu:preset=bss2-chip66-uncal,seed=3";
     let set = ["task.train=200", "task.test=60", "network.hidden=[40]", LIVELY, selector];

@@ -107,6 +107,7 @@ fn both(setup: &Setup) -> (Observation<f32>, Vec<Vec<Vec<f32>>>, Vec<SpikeTrains
         membranes: setup.membranes,
         baseline: Default::default(),
         timing: SpikeTiming::NewCurrent,
+        window: None,
     };
     let grid = Grid { dt_us: setup.dt_us as f32, steps: setup.steps };
     let caps = chip.capabilities().clone();

@@ -165,6 +165,7 @@ fn own_spikes_through_the_translation_change_no_bit() {
             membranes: false,
             baseline: task.experiment.chip.baseline,
             timing: task.experiment.timing(),
+            window: None,
         };
         let targets = layer_targets(&task.network, Observe::Spikes);
         let (caps, grid) = (chip.capabilities(), task.experiment.grid());

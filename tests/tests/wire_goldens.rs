@@ -3,7 +3,7 @@
 
 use spikeloop_hal::wire::{
     Ack, CapabilitiesBody, Decoder, DeviceHealth, Digest, Digests, Flag, FlagSpan, FlagSpans,
-    Frame, Full, Header, Hello, Kind, MAX_BODY, Message, ParameterSpan, ParameterSpans,
+    Floor, Frame, Full, Header, Hello, Kind, MAX_BODY, Message, ParameterSpan, ParameterSpans,
     RecordingHead, Refusal, RefusalCode, ResultBlock, ResultBlocks, RunBegin, RunEnd,
     StimulusBlocks, TrialEnd, WeightSpan, WeightSpans, Writer, encoded_len,
 };
@@ -171,7 +171,8 @@ fn configuration() {
         FlagSpan::write(Flag::Traced, 300, &[true], out)
     });
     check("flags", 4, 1, Message::Flags(FlagSpans::new(&spans).unwrap()));
-    let head = RecordingHead { spikes: true, sample_period: 17, samples: 20, reference: None };
+    let head =
+        RecordingHead { spikes: true, sample_period: 17, samples: 20, ..RecordingHead::default() };
     check("recording", 5, 1, Message::Recording(head));
     let head = RecordingHead { spikes: false, reference: Some(300), ..head };
     check("recording_reference", 6, 1, Message::Recording(head));
@@ -265,6 +266,42 @@ fn what_version_2_added() {
     let body = CapabilitiesBody::new(0xDEAD_BEEF, 32, &caps, &mut scratch).unwrap();
     check_in(2, "capabilities", 0xBEEF, 0x1235, Message::Capabilities(body));
     assert_eq!((body.capabilities(), body.window), (Ok(caps), 32));
+}
+
+#[test]
+fn samples_with_a_floor() {
+    let head = RecordingHead {
+        spikes: true,
+        sample_period: 17,
+        samples: 20,
+        floor: Some(130),
+        ..RecordingHead::default()
+    };
+    check_in(2, "recording_floor", 5, 1, Message::Recording(head));
+    // Of three channels the first row comes whole, then what is above the floor.
+    let floor = Floor { code: 130, channels: 3, keeps_all: |_: usize| false };
+    let mut samples = vec![0; 70_406];
+    samples[..7].copy_from_slice(&[80, 81, 60, 130, 129, 131, 255]);
+    (samples[307], samples[405]) = (161, 1023);
+    let end = TrialEnd { index: 3, samples: 70_406, ..TrialEnd::default() };
+    let blocks = body(|out| {
+        ResultBlocks::begin(RUN, out)?;
+        ResultBlocks::push_sparse(3, 0, &samples[..400], 8, &floor, out)?;
+        ResultBlocks::push_sparse(3, 400, &samples[400..406], 10, &floor, out)?;
+        ResultBlocks::push_sparse(3, 406, &samples[406..], 8, &floor, out)?;
+        ResultBlocks::push_end(&end, out)
+    });
+    let view = ResultBlocks::new(&blocks).unwrap();
+    check_in(2, "result_sparse", 2, 41, Message::Result(view));
+    let read = view.iter().filter_map(|block| match block {
+        ResultBlock::Sparse { first, span, kept, .. } => {
+            Some((first, span, kept.bits(), kept.map(Result::unwrap).collect::<Vec<_>>()))
+        }
+        _ => None,
+    });
+    let places = vec![(0, 80), (1, 81), (2, 60), (5, 131), (6, 255), (307, 161)];
+    let expected = [(0, 400, 8, places), (400, 6, 10, vec![(5, 1023)]), (406, 70_000, 8, vec![])];
+    assert_eq!(read.collect::<Vec<_>>(), expected);
 }
 
 #[test]

@@ -66,6 +66,7 @@ fn learn(membranes: bool, batches: usize) -> (Vec<Parameters>, Vec<TrueValues>) 
         membranes,
         baseline: Baseline::RunMean,
         timing: SpikeTiming::NewCurrent,
+        window: None,
     };
     let grid = Grid { dt_us: 1.0, steps: STEPS };
     let caps = emulator.capabilities().clone();

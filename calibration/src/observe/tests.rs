@@ -94,3 +94,41 @@ fn a_wrong_shape_is_an_error_and_not_a_panic() {
     let error = translation(Baseline::FirstSample).observe(&o, &mut Observation::default());
     assert!(error.unwrap_err().to_string().contains("119 samples where 120"));
 }
+
+#[test]
+fn a_window_becomes_a_floor_and_what_lies_below_is_neither_sent_nor_suspicious() {
+    let layers = [layer(2, true), layer(1, false)];
+    let make = |window| {
+        let options = TranslationOptions { window, ..options() };
+        Translation::new(&caps(3, 4), GRID, 4, &layers, options).unwrap()
+    };
+    assert_eq!(make(None).floor(), None);
+    // Rest 80, threshold 150: 0.3 below it.
+    let near = make(Some(0.3));
+    assert_eq!((near.floor(), near.configuration().recording.floor), (Some(129), Some(129)));
+    near.configuration().check(&caps(3, 4)).unwrap();
+    assert_eq!(make(Some(5.0)).floor(), None, "below the converter's range: all are measured");
+    let mut o = observables([&[], &[]]);
+    let whole = make(None).observe(&o, &mut Observation::default()).unwrap();
+    assert_eq!((whole.trace_bytes.sent, whole.trace_bytes.all), (120, 120));
+    // As a chip would return it: unit 0 at 140 in the last sample of trial 0, the rest at the floor.
+    for (k, code) in o.samples.iter_mut().enumerate() {
+        if k % 3 < 2 && k % 60 >= 3 {
+            *code = if k == 57 { 140 } else { 129 };
+        }
+    }
+    let mut out = Observation::default();
+    let report = near.observe(&o, &mut out).unwrap();
+    assert_eq!((report.saturated, report.unreliable), (0, 0));
+    // A first row of three bytes and nineteen readouts of two, for they follow a gap; one unit more,
+    // and the readout a byte less after the shorter gap.
+    assert_eq!((report.trace_bytes.sent, report.trace_bytes.all), (2 * (3 + 19 * 2) + 2, 120));
+    let hidden = out.layers[0].membrane.as_ref().unwrap();
+    assert!((hidden[19 * 2] - 60.0 / 70.0).abs() < 1e-6 && (hidden[4] - 49.0 / 70.0).abs() < 1e-6);
+    // A floor in the range that cannot be trusted.
+    let low = make(Some(0.9999 + 60.0 / 70.0));
+    assert_eq!(low.floor(), Some(20));
+    o.samples.iter_mut().for_each(|code| *code = 20);
+    let report = low.observe(&o, &mut Observation::default()).unwrap();
+    assert_eq!(report.unreliable, 2 * 19, "readouts have no floor");
+}

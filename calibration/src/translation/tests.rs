@@ -77,6 +77,7 @@ pub(crate) fn options() -> TranslationOptions {
         membranes: true,
         baseline: Baseline::FirstSample,
         timing: SpikeTiming::NewCurrent,
+        window: None,
     }
 }
 

@@ -122,6 +122,10 @@ impl<C: Chip> Core for ChipCore<C> {
         self.registers.samples_per_trial()
     }
 
+    fn keeps_all(&self, channel: usize) -> bool {
+        self.registers.keeps_all(channel)
+    }
+
     fn ready(&self) -> bool {
         !self.pending() && self.trials.len() < self.caps.buffers.trials as usize
     }

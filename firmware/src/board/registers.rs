@@ -53,10 +53,18 @@ impl Registers {
             Write::Recording(head) => {
                 let recording = &mut self.config.recording;
                 let traces = std::mem::take(&mut recording.traces);
-                let RecordingHead { spikes, sample_period, samples, reference } = *head;
-                *recording = Recording { spikes, traces, sample_period, samples, reference };
+                let RecordingHead { spikes, sample_period, samples, reference, floor } = *head;
+                *recording = Recording { spikes, traces, sample_period, samples, reference, floor };
             }
         }
+    }
+
+    /// Whether a channel comes back whole in spite of a floor; see
+    /// [`Core::keeps_all`](crate::core::Core::keeps_all).
+    #[must_use]
+    pub fn keeps_all(&self, channel: usize) -> bool {
+        let traces = &self.config.recording.traces;
+        traces.get(channel).is_none_or(|id| self.config.keeps_all(*id))
     }
 
     /// Samples that one trial brings back.

@@ -72,5 +72,17 @@ pub(super) fn recording<C: Core>(core: &mut C, head: RecordingHead) -> Result<()
             return Err(Verdict::Refuse(RefusalCode::OutOfRange, got, limit));
         }
     }
+    if let Some(code) = head.floor {
+        if let Some(reference) = head.reference {
+            // One of them at a time: the nearest that exists is none.
+            let (got, limit) = (u32::from(code), u32::from(reference));
+            return Err(Verdict::Refuse(RefusalCode::OutOfRange, got, limit));
+        }
+        let top = core.capabilities().adc.map(|adc| top_code(adc.bits));
+        if top.is_none_or(|top| code > top) {
+            let (got, limit) = (u32::from(code), u32::from(top.unwrap_or(0)));
+            return Err(Verdict::Refuse(RefusalCode::OutOfRange, got, limit));
+        }
+    }
     write(core, Write::Recording(head))
 }

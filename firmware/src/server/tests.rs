@@ -17,6 +17,7 @@ struct Echo {
     sealed: bool,
     writes: usize,
     samples: usize,
+    spiking: bool,
 }
 
 impl Core for Echo {
@@ -29,13 +30,21 @@ impl Core for Echo {
     fn write(&mut self, write: Write<'_>) -> Result<(), Fault> {
         assert!(!self.under_way);
         self.writes += 1;
-        if let Write::Recording(head) = write {
-            self.samples = usize::from(head.samples);
+        match write {
+            Write::Recording(head) => self.samples = usize::from(head.samples),
+            Write::Flag(span) if span.flag == Flag::Spiking => {
+                self.spiking = span.values().all(|bit| bit);
+            }
+            _ => {}
         }
         Ok(())
     }
     fn samples_per_trial(&self) -> usize {
         self.samples
+    }
+    fn keeps_all(&self, channel: usize) -> bool {
+        assert_eq!(channel, 0);
+        !self.spiking
     }
     fn ready(&self) -> bool {
         !self.under_way
@@ -94,7 +103,7 @@ fn echo() -> Echo {
         parameters: [spec].into_iter().collect(),
     };
     let events = heapless::Deque::new();
-    Echo { caps, events, under_way: false, sealed: false, writes: 0, samples: 0 }
+    Echo { caps, events, under_way: false, sealed: false, writes: 0, samples: 0, spiking: false }
 }
 
 /// The smallest memory that the capabilities allow.
@@ -338,11 +347,67 @@ fn configuration_waits_for_the_run_before_it() {
     let mut bytes = host.hello();
     bytes.extend(host.begin(1, 1));
     bytes.extend(host.stimulus(1, 100, &[(1, 1), (2, 2), (3, 3)]));
-    let head = RecordingHead { spikes: true, sample_period: 1, samples: 2, reference: None };
+    let head = RecordingHead { spikes: true, sample_period: 1, samples: 2, ..Default::default() };
     bytes.extend(host.message(&Message::Recording(head)));
     // The core asserts that no write comes while a trial is under way.
     let answers = host.talk(&mut server, bytes);
     assert_eq!((server.core().writes, answers.last().unwrap().0), (1, Kind::RunEnd as u8));
+}
+
+/// First place, number of places and samples of the only block of samples, sparse or dense.
+fn block_of_samples(answers: &[(u8, Vec<u8>)]) -> (bool, u32, usize, Vec<u16>) {
+    let mut found = Vec::new();
+    for (kind, body) in answers {
+        if let Ok(Message::Result(view)) = Message::decode(*kind, body) {
+            found.extend(view.iter().filter_map(|block| match block {
+                ResultBlock::Samples { first, samples, .. } => {
+                    let mut codes = vec![0; samples.len()];
+                    samples.unpack(&mut codes);
+                    Some((false, first, samples.len(), codes))
+                }
+                ResultBlock::Sparse { first, span, kept, .. } => {
+                    let codes = kept.map(|sample| sample.unwrap().1).collect();
+                    Some((true, first, span as usize, codes))
+                }
+                ResultBlock::End(end) => {
+                    assert_eq!(end.samples, 4, "the dense number");
+                    None
+                }
+                ResultBlock::Spikes { .. } => None,
+            }));
+        }
+    }
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
+#[test]
+fn below_a_floor_only_the_first_row_is_sent_wherever_that_is_shorter() {
+    let mut memory = Small::new();
+    let (mut server, mut host) = (memory.server(), Host::new());
+    // All samples are 7, one channel.
+    let dense = (false, 0, 4, vec![7; 4]);
+    let sparse = (true, 0, 4, vec![7]);
+    for (floor, spiking, expected) in [
+        (Some(8), true, &sparse),
+        (Some(7), true, &sparse),
+        (Some(6), true, &dense),
+        (Some(8), false, &dense),
+        (None, true, &dense),
+    ] {
+        let mut bytes = host.hello();
+        let mut body = [0; 64];
+        let mut writer = Writer::new(&mut body);
+        FlagSpan::write(Flag::Spiking, 0, &[spiking], &mut writer).unwrap();
+        bytes.extend(host.frame(Kind::Flags as u8, writer.written()));
+        let head =
+            RecordingHead { spikes: true, sample_period: 1, samples: 4, reference: None, floor };
+        bytes.extend(host.message(&Message::Recording(head)));
+        bytes.extend(host.begin(1, 1));
+        bytes.extend(host.stimulus(1, 100, &[(1, 1)]));
+        let answers = host.talk(&mut server, bytes);
+        assert_eq!(&block_of_samples(&answers), expected, "{floor:?} {spiking}");
+    }
 }
 
 #[test]
@@ -373,6 +438,13 @@ fn what_does_not_exist_is_refused_with_its_numbers() {
         Message::Recording(head).encode(&mut body).unwrap();
         (Kind::Recording, body.written().to_vec())
     };
+    let floor = |reference, code| {
+        let head = RecordingHead { reference, floor: Some(code), ..RecordingHead::default() };
+        let mut bytes = [0; 64];
+        let mut body = Writer::new(&mut bytes);
+        Message::Recording(head).encode(&mut body).unwrap();
+        (Kind::Recording, body.written().to_vec())
+    };
     for ((kind, body), expected) in [
         (weights(8, 0, 0), (OutOfRange, 8, 7)),
         (weights(0, 7, 0), (OutOfRange, 8, 7)),
@@ -382,6 +454,8 @@ fn what_does_not_exist_is_refused_with_its_numbers() {
         (codes(Parameter::Threshold, 0, 10), (OutOfRange, 10, 9)),
         (flags(6), (OutOfRange, 8, 7)),
         (reference(256), (OutOfRange, 256, 255)),
+        (floor(None, 256), (OutOfRange, 256, 255)),
+        (floor(Some(9), 8), (OutOfRange, 8, 9)),
     ] {
         let mut memory = Small::new();
         let (mut server, mut host) = (memory.server(), Host::new());
@@ -448,8 +522,12 @@ fn what_does_not_belong_is_refused_once_and_hello_helps() {
         ),
         (
             |host| {
-                let head =
-                    RecordingHead { spikes: true, sample_period: 1, samples: 5, reference: None };
+                let head = RecordingHead {
+                    spikes: true,
+                    sample_period: 1,
+                    samples: 5,
+                    ..Default::default()
+                };
                 let mut bytes = host.message(&Message::Recording(head));
                 bytes.extend(host.begin(1, 1));
                 bytes
@@ -549,7 +627,7 @@ fn a_doubled_hello_is_one_hello() {
     let (mut server, mut host) = (memory.server(), Host::new());
     let hello = host.hello();
     assert_eq!(host.talk(&mut server, hello.clone()).len(), 1);
-    let head = RecordingHead { spikes: true, sample_period: 1, samples: 2, reference: None };
+    let head = RecordingHead { spikes: true, sample_period: 1, samples: 2, ..Default::default() };
     let recording = host.message(&Message::Recording(head));
     host.talk(&mut server, recording);
     assert_eq!(server.core().writes, 1);

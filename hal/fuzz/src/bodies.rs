@@ -81,6 +81,11 @@ fn read_to_the_end(message: &Message<'_>) {
                         let top = (1u32 << samples.bits()) - 1;
                         assert!(codes.iter().all(|code| u32::from(*code) <= top));
                     }
+                    ResultBlock::Sparse { span, kept, .. } => {
+                        let kept: Vec<_> = kept.map_while(Result::ok).collect();
+                        assert!(kept.is_sorted_by(|a, b| a.0 < b.0));
+                        assert!(kept.iter().all(|(place, _)| *place < span as usize));
+                    }
                     ResultBlock::End(_) => {}
                 }
             }

@@ -149,13 +149,15 @@ impl<'a> Converter<'a> {
         sample: usize,
         samples: &mut [u16],
     ) -> u32 {
-        let (zero, top) = (L::splat(0.0), L::splat(self.top));
+        let top = L::splat(self.top);
+        // The first sample shows where rest is.
+        let floor = if sample == 0 { L::splat(0.0) } else { L::load(&channels.floor.0) };
         let exact = match &channels.reference {
             Some(values) => L::load(&values.0),
             None => L::fma(L::load(&block.adc_gain.0), v, L::load(&block.adc_offset.0)),
         };
         let noisy = L::fma(L::splat(self.noise_lsb), z, exact);
-        let rounded = L::add(L::max(L::min(noisy, top), zero), L::splat(0.5));
+        let rounded = L::add(L::max(L::min(noisy, top), floor), L::splat(0.5));
         let values = L::to_u16(rounded);
         // At a rail: the value below 1, or not below the top one.
         let low = !L::gt(rounded, L::splat(below(1.0)));

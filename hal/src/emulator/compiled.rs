@@ -46,6 +46,8 @@ pub(crate) struct Channels {
     pub(crate) run: bool,
     /// What the channels convert instead of membranes, before noise and rails.
     pub(crate) reference: Option<Row>,
+    /// Lowest code of each lane after the first sample: the recording's floor where it holds, else 0.
+    pub(crate) floor: Row,
 }
 
 /// The configuration of a chip, ready to run.
@@ -229,7 +231,13 @@ impl Compiled {
                 }
                 row
             });
-            self.channels.push(Channels { of, mask, run, reference });
+            let mut floor = Row::ZERO;
+            for (value, n) in floor.0.iter_mut().zip(block.neuron) {
+                if !self.config.keeps_all(n as u16) {
+                    *value = f32::from(self.config.recording.floor.unwrap_or(0));
+                }
+            }
+            self.channels.push(Channels { of, mask, run, reference, floor });
         }
     }
 
@@ -326,7 +334,8 @@ impl Compiled {
             }
             self.blocks = blocks;
         }
-        if config.recording != self.config.recording {
+        // The floor holds for neurons that can spike: the flags have changed with `same_neurons`.
+        if !same_neurons || config.recording != self.config.recording {
             self.config.recording.clone_from(&config.recording);
             self.set_channels(chip);
         }

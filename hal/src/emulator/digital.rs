@@ -153,7 +153,7 @@ fn trial(
         if sample < wanted && tick == sample * recording.sample_period {
             let channels = recording.traces.len();
             let line = &mut samples[sample as usize * channels..][..channels];
-            result.saturated += read_out(setting, core, scratch, line);
+            result.saturated += read_out(setting, core, scratch, line, sample == 0);
             sample += 1;
         }
         for cell in &mut scratch.cells {
@@ -212,10 +212,13 @@ fn read_out(
     core: &DigitalProfile,
     scratch: &DigitalScratch,
     line: &mut [u16],
+    first: bool,
 ) -> u64 {
+    let config = &setting.compiled.config;
+    let floor = config.recording.floor.filter(|_| !first).map_or(0, i64::from);
     let top = setting.caps.adc.map_or(0, |adc| (1_i64 << adc.bits) - 1);
     let rest = setting.chip.profile.nominal.leak_lsb as i64;
-    let reference = setting.compiled.config.recording.reference.map(i64::from);
+    let reference = config.recording.reference.map(i64::from);
     let mut saturated = 0;
     for cell in &scratch.cells {
         let channel = scratch.channel_of[usize::from(cell.neuron)];
@@ -224,6 +227,7 @@ fn read_out(
             let half = (1_i64 << core.fraction_bits) >> 1;
             let membrane = rest + ((cell.v + half) >> core.fraction_bits);
             let value = reference.unwrap_or(membrane).clamp(0, top);
+            let value = if config.keeps_all(cell.neuron) { value } else { value.max(floor) };
             saturated += u64::from(value == 0 || value == top);
             line[channel as usize] = value as u16;
         }

@@ -247,11 +247,12 @@ pub(super) fn put_config(full: bool, from: &ChipConfig, to: &ChipConfig, out: &m
 }
 
 fn put_settings(settings: &Recording, out: &mut Vec<u8>) {
-    let reference = settings.reference;
-    out.push(u8::from(settings.spikes) | u8::from(reference.is_some()) << 1);
+    let (reference, floor) = (settings.reference, settings.floor);
+    let options = u8::from(reference.is_some()) << 1 | u8::from(floor.is_some()) << 2;
+    out.push(u8::from(settings.spikes) | options);
     put_varint(out, u64::from(settings.sample_period));
     put_varint(out, u64::from(settings.samples));
-    if let Some(code) = reference {
+    for code in [reference, floor].into_iter().flatten() {
         put_varint(out, u64::from(code));
     }
     put_varint(out, settings.traces.len() as u64);
@@ -260,20 +261,22 @@ fn put_settings(settings: &Recording, out: &mut Vec<u8>) {
 
 fn read_settings(from: &mut Input<'_>) -> Result<Recording, Malformed> {
     let flags = from.u8()?;
-    if flags > 3 {
+    if flags > 7 {
         return Err(Malformed::Reserved);
     }
     let sample_period = from.index(Tick::MAX as usize)? as Tick;
     let samples = from.index(usize::from(u16::MAX))? as u16;
-    let reference = match flags & 2 {
-        0 => None,
-        _ => Some(from.index(usize::from(u16::MAX))? as u16),
+    let mut code = |bit| match flags & bit {
+        0 => Ok(None),
+        _ => from.index(usize::from(u16::MAX)).map(|code| Some(code as u16)),
     };
+    let (reference, floor) = (code(2)?, code(4)?);
     let traced = from.count(1)?;
     let traces = (0..traced)
         .map(|_| Ok(from.index(usize::from(u16::MAX))? as u16))
         .collect::<Result<_, Malformed>>()?;
-    Ok(Recording { spikes: flags & 1 != 0, traces, sample_period, samples, reference })
+    let spikes = flags & 1 != 0;
+    Ok(Recording { spikes, traces, sample_period, samples, reference, floor })
 }
 
 /// Whether a configuration stands alone.

@@ -53,6 +53,8 @@ pub enum Place {
     Samples,
     /// The potential that is sampled instead of membranes.
     Reference,
+    /// Floor of the samples.
+    Floor,
     /// Number of trials.
     Trials,
     /// The number of a trial.
@@ -158,6 +160,7 @@ impl fmt::Display for Place {
             Self::SamplePeriod => f.write_str("ticks between samples"),
             Self::Samples => f.write_str("samples of a trial"),
             Self::Reference => f.write_str("sampled reference"),
+            Self::Floor => f.write_str("floor of the samples"),
             Self::Trials => f.write_str("number of trials"),
             Self::TrialNumber { trial } => write!(f, "number of trial {trial}"),
             Self::Duration { trial } => write!(f, "duration of trial {trial} in ticks"),
@@ -269,6 +272,7 @@ fn of_settings(a: &Recording, b: &Recording) -> Option<Difference> {
         (Place::SamplePeriod, number(a.sample_period), number(b.sample_period)),
         (Place::Samples, number(a.samples), number(b.samples)),
         (Place::Reference, a.reference.map(i64::from).into(), b.reference.map(i64::from).into()),
+        (Place::Floor, a.floor.map(i64::from).into(), b.floor.map(i64::from).into()),
     ];
     numbers.into_iter().find(|(_, a, b)| a != b).map(|(place, a, b)| Difference::new(place, a, b))
 }

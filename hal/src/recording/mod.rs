@@ -38,8 +38,8 @@
 //! Codes are stretches of changed cells: their number (varint), and for each the unchanged cells
 //! before it, its length (varints) and its codes (`i8` weights, row-major `[source, neuron]`; `u16`
 //! parameter codes by neuron). Switches are stretches of neurons without codes: they toggle. Recording
-//! settings are flags `u8` (bit 0 spikes, bit 1 reference), sample period, samples, reference if there
-//! is one, number of traced neurons, and each of them (varints). Address bits 0 mean events of six
+//! settings are flags `u8` (bit 0 spikes, bit 1 reference, bit 2 floor), sample period, samples,
+//! reference and floor if there are any, number of traced neurons, and each of them (varints). Address bits 0 mean events of six
 //! bytes, tick `u32` and address `u16`, in any order.
 //!
 //! Runs are numbered from 0 in the order of submission. The first configuration of each process, and

@@ -113,6 +113,7 @@ fn config(caps: &Capabilities, batch: u64) -> ChipConfig {
         sample_period: caps.adc.unwrap().min_period,
         samples: 5,
         reference: None,
+        floor: Some(90),
     };
     config
 }
@@ -329,6 +330,7 @@ proptest! {
                 2 => to.enabled[at(8)] ^= true,
                 3 => to.spiking[at(8)] ^= true,
                 4 => to.recording.reference = Some(value),
+                5 => to.recording.floor = Some(value),
                 _ => to.recording.traces = vec![value, 3],
             }
         }

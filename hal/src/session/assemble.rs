@@ -3,17 +3,41 @@
 use super::Failure;
 use crate::caps::Capabilities;
 use crate::chip::{Health, Observables};
+use crate::config::ChipConfig;
 use crate::event::{SpikeEvent, Tick};
 use crate::wire::{
-    Digest, Events, Malformed, ResultBlock, ResultBlocks, Samples, TrialEnd, top_code,
+    Digest, Events, Floor, Kept, Malformed, ResultBlock, ResultBlocks, Samples, TrialEnd, top_code,
 };
 
+/// Where the recording of a run has a floor.
+#[derive(Clone, Debug)]
+pub(super) struct PlannedFloor {
+    code: u16,
+    /// For each channel whether it comes back whole.
+    whole: Box<[bool]>,
+}
+
+impl PlannedFloor {
+    /// The floor that a device in this state has; `None` without one, or without channels.
+    pub(super) fn of(config: &ChipConfig) -> Option<Self> {
+        let recording = &config.recording;
+        let code = recording.floor.filter(|_| !recording.traces.is_empty())?;
+        let whole = recording.traces.iter().map(|id| config.keeps_all(*id)).collect();
+        Some(Self { code, whole })
+    }
+
+    fn floor(&self) -> Floor<impl Fn(usize) -> bool> {
+        Floor { code: self.code, channels: self.whole.len(), keeps_all: |k: usize| self.whole[k] }
+    }
+}
+
 /// What the host expects of a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) run: u32,
     pub(super) trials: u32,
     pub(super) samples_per_trial: usize,
+    pub(super) floor: Option<PlannedFloor>,
     /// Host time spent on encoding the run and the configuration before it.
     pub(super) encode_ns: u64,
     /// When the frames were handed over, on the session's clock.
@@ -86,6 +110,9 @@ impl Assembler {
         blocks.iter().try_for_each(|block| match block {
             ResultBlock::Spikes { index, events } => self.spikes(index, events),
             ResultBlock::Samples { index, first, samples } => self.samples(index, first, samples),
+            ResultBlock::Sparse { index, first, span, kept } => {
+                self.sparse(index, first, span, kept)
+            }
             ResultBlock::End(end) => self.end(end),
         })
     }
@@ -121,21 +148,59 @@ impl Assembler {
     }
 
     fn samples(&mut self, index: u32, first: u32, samples: Samples<'_>) -> Result<(), Failure> {
+        let at = self.places(index, first, samples.len(), 0)?;
+        let new = &mut self.observables.samples[at..];
+        samples.unpack(new);
+        // A device may send what it need not.
+        if let Some(floor) = &self.plan.floor {
+            floor.floor().apply(first as usize, new);
+        }
+        self.count_saturated(at);
+        Ok(())
+    }
+
+    fn sparse(&mut self, index: u32, first: u32, span: u32, kept: Kept<'_>) -> Result<(), Failure> {
+        let code = self.plan.floor.as_ref().map_or(0, |floor| floor.code);
+        let at = self.places(index, first, span as usize, code)?;
+        let new = &mut self.observables.samples[at..];
+        let Some(floor) = &self.plan.floor else {
+            return Err(Failure::Protocol("samples were left out of a recording without a floor"));
+        };
+        for sample in kept {
+            let (place, code) = sample.map_err(malformed)?;
+            new[place] = code.min(self.shape.top);
+        }
+        floor.floor().apply(first as usize, new);
+        self.count_saturated(at);
+        Ok(())
+    }
+
+    /// Makes room for `count` samples of trial `index` from place `first` on; where they begin.
+    fn places(
+        &mut self,
+        index: u32,
+        first: u32,
+        count: usize,
+        fill: u16,
+    ) -> Result<usize, Failure> {
         self.in_order(index)?;
         let held = &mut self.observables.samples;
         let have = held.len() - self.first_sample;
-        if first as usize != have || have + samples.len() > self.plan.samples_per_trial {
+        if first as usize != have || count > self.plan.samples_per_trial - have {
             return Err(Failure::Protocol(
                 "samples must come in order and not beyond the recording",
             ));
         }
         let at = held.len();
-        held.resize(at + samples.len(), 0);
-        samples.unpack(&mut held[at..]);
-        let top = self.shape.top;
-        let saturated = held[at..].iter().filter(|code| **code == 0 || **code >= top).count();
+        held.resize(at + count, fill);
+        Ok(at)
+    }
+
+    /// Counts samples at a rail among those from `at` on.
+    fn count_saturated(&mut self, at: usize) {
+        let (new, top) = (&self.observables.samples[at..], self.shape.top);
+        let saturated = new.iter().filter(|code| **code == 0 || **code >= top).count();
         self.health.saturated_samples += saturated as u64;
-        Ok(())
     }
 
     fn end(&mut self, end: TrialEnd) -> Result<(), Failure> {

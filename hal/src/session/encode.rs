@@ -151,6 +151,7 @@ impl Encoder {
             sample_period: recording.sample_period,
             samples: recording.samples,
             reference: recording.reference,
+            floor: recording.floor,
         };
         if old.traces != new.traces {
             let traced = |recording: &Recording| {

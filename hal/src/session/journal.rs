@@ -199,4 +199,5 @@ fn record(config: &mut ChipConfig, head: RecordingHead) {
     recording.sample_period = head.sample_period;
     recording.samples = head.samples;
     recording.reference = head.reference;
+    recording.floor = head.floor;
 }

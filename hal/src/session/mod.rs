@@ -40,7 +40,7 @@ use crate::limits::check_run;
 use crate::link::BoxLink;
 use crate::wire::{DeviceHealth, Message, SAFE_BODY};
 use actor::Actor;
-use assemble::Plan;
+use assemble::{Plan, PlannedFloor};
 use encode::Encoder;
 use exchange::{Order, Report};
 use failure::Failure;
@@ -397,6 +397,7 @@ impl Chip for Session {
             run,
             trials: stimuli.len() as u32,
             samples_per_trial: recording.traces.len() * usize::from(recording.samples),
+            floor: PlannedFloor::of(&self.device),
             encode_ns: std::mem::take(&mut self.encode_ns) + now.saturating_sub(start),
             submitted_ns: now,
             chip_ns: ticks.saturating_mul(u64::from(self.caps.tick_ns)),

@@ -6,6 +6,7 @@ use super::error::{Full, Malformed};
 use super::pack::{
     Events, MAX_EVENT_LEN, Samples, pack_events, pack_samples, packed_len, samples_in,
 };
+use super::sparse::{Floor, Kept};
 use crate::event::{SpikeEvent, Tick};
 
 /// Top bit of a stimulus block's length: more events of this trial follow in the next block.
@@ -124,12 +125,15 @@ fn pack_block(events: &[SpikeEvent], address_bits: u8, to: &mut Writer<'_>) -> u
 const SPIKES: u8 = 1;
 const SAMPLES: u8 = 2;
 const END: u8 = 3;
+const SPARSE: u8 = 4;
 /// Bytes before the blocks of a result body.
 const RESULT_HEAD: usize = 4;
 /// Bytes of a spike block before its events.
 const SPIKES_HEAD: usize = 8;
 /// Bytes of a sample block before its samples.
 const SAMPLES_HEAD: usize = 12;
+/// Bytes of a sparse block before its numbers.
+const SPARSE_HEAD: usize = 16;
 
 /// A trial is complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,7 +144,7 @@ pub struct TrialEnd {
     pub stalled: bool,
     /// Spikes that were sent.
     pub spikes: u32,
-    /// Samples that were sent.
+    /// Samples that were sent, those that were left out below a floor included.
     pub samples: u32,
     /// Input events that did not reach a synapse.
     pub dropped_inputs: u32,
@@ -167,6 +171,18 @@ pub enum ResultBlock<'a> {
         /// The samples.
         samples: Samples<'a>,
     },
+    /// The same for places `first .. first + span`, of which only some were sent; the others hold the
+    /// floor of the recording.
+    Sparse {
+        /// Index of the trial in its run.
+        index: u32,
+        /// Place of the first sample that the block stands for.
+        first: u32,
+        /// Samples that the block stands for.
+        span: u32,
+        /// Those that were sent.
+        kept: Kept<'a>,
+    },
     /// The trial is complete.
     End(TrialEnd),
 }
@@ -185,6 +201,12 @@ impl<'a> ResultBlock<'a> {
                 let (first, count, bits) = (from.u32()?, usize::from(from.u16()?), from.u8()?);
                 let bytes = from.take(packed_len(count, bits))?;
                 Ok(Self::Samples { index, first, samples: Samples::new(bytes, bits, count)? })
+            }
+            SPARSE => {
+                let (first, span, bits) = (from.u32()?, from.u32()?, from.u8()?);
+                let length = usize::from(from.u16()?);
+                let kept = Kept::new(from.take(length)?, bits, span)?;
+                Ok(Self::Sparse { index, first, span, kept })
             }
             END => Self::read_end(index, from),
             _ => Err(Malformed::Block),
@@ -297,6 +319,37 @@ impl<'a> ResultBlocks<'a> {
         let len = pack_samples(&samples[..count], bits, to.free());
         to.advance(len);
         Ok(count)
+    }
+
+    /// Adds a block for as many of `samples` as it can stand for and says how many. `samples` are those
+    /// of the trial from place `first` on; what is at the `floor` or below it is left out.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room for a single number; nothing was written then.
+    pub fn push_sparse(
+        index: u32,
+        first: u32,
+        samples: &[u16],
+        bits: u8,
+        floor: &Floor<impl Fn(usize) -> bool>,
+        to: &mut Writer<'_>,
+    ) -> Result<usize, Full> {
+        if to.room() < SPARSE_HEAD + MAX_EVENT_LEN {
+            return Err(Full);
+        }
+        to.u8(SPARSE)?;
+        to.u32(index)?;
+        to.u32(first)?;
+        let at = to.len();
+        to.u32(0)?;
+        to.u8(bits)?;
+        to.u16(0)?;
+        let room = to.room().min(usize::from(u16::MAX));
+        let (span, length) = floor.pack(first as usize, samples, bits, &mut to.free()[..room]);
+        to.advance(length);
+        to.patch_u32(at, span as u32);
+        to.patch_u16(at + 5, length as u16);
+        Ok(span)
     }
 
     /// Adds the end of a trial.

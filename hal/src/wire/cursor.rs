@@ -143,6 +143,13 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Overwrites four bytes that were written before.
+    pub(crate) fn patch_u32(&mut self, at: usize, value: u32) {
+        if let Some(slot) = self.bytes[..self.len].get_mut(at..at + 4) {
+            slot.copy_from_slice(&value.to_le_bytes());
+        }
+    }
+
     /// Appends bytes.
     ///
     /// # Errors

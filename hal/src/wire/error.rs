@@ -58,6 +58,8 @@ pub enum Malformed {
     Control = 11,
     /// The message number is not in the table.
     Kind = 12,
+    /// A sample beyond the places that its block stands for, or a block that stands for none.
+    Place = 13,
 }
 
 impl core::fmt::Display for Malformed {
@@ -75,6 +77,7 @@ impl core::fmt::Display for Malformed {
             Self::Reserved => "reserved bits are set",
             Self::Control => "the serialised part cannot be read",
             Self::Kind => "unknown message number",
+            Self::Place => "a sample beyond the places of its block, or a block of none",
         })
     }
 }

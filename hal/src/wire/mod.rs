@@ -130,7 +130,7 @@
 //! | 0x10 | [weights](WeightSpans) | host | spans: row `u16`, first neuron `u16`, count `u16`, codes `i8` × count |
 //! | 0x11 | [parameters](ParameterSpans) | host | spans: parameter `u8`, first neuron `u16`, count `u16`, codes `u16` × count |
 //! | 0x12 | [flags](FlagSpans) | host | spans: flag `u8`, first neuron `u16`, count `u16`, bits (⌈count / 8⌉ bytes) |
-//! | 0x13 | [recording](RecordingHead) | host | flags `u8` (bit 0: spikes, bit 1: reference), sample period in ticks `u32`, samples of a trial `u16`, with bit 1 the reference `u16` |
+//! | 0x13 | [recording](RecordingHead) | host | flags `u8` (bit 0: spikes, bit 1: reference, bit 2: floor), sample period in ticks `u32`, samples of a trial `u16`, with bit 1 the reference `u16`, with bit 2 the floor `u16` |
 //! | 0x20 | [run begin](RunBegin) | host | run `u32`, trials `u32` |
 //! | 0x21 | [stimulus](StimulusBlocks) | host | run `u32`, address bits `u8`, blocks (section 6) |
 //! | 0x81 | [capabilities](CapabilitiesBody) | device | session `u32`, serialised [`Capabilities`](crate::Capabilities) (section 8), window `u16` |
@@ -159,6 +159,12 @@
 //! With a **reference** all channels sample this one potential (in nominal converter steps, at most
 //! the converter's highest code) instead of their membranes. A host sends it only to a device whose
 //! converter announces that it can (section 8); another device refuses it (reason 5).
+//!
+//! With a **floor** (at most the converter's highest code, and never together with a reference) a
+//! sample of a neuron that is powered and has its comparator on is worth the floor if it is less,
+//! except sample 0, which shows where rest is. Such samples need not be sent (section 7): what is far
+//! below the threshold hardly matters to a surrogate gradient. Flags decide by their state when the
+//! run begins. A device may ignore the floor and send everything; the host then puts it in.
 //!
 //! Version 1 had no window, no acknowledgements, no digests and a shorter run end and capabilities body;
 //! its frames are still read, but neither side of this version talks to one of that version.
@@ -195,6 +201,7 @@
 //!   run u32 │ block │ block │ …
 //!   1 spikes:   01 │ index u32 │ address bits u8 │ length u16 │ events, `length` bytes
 //!   2 samples:  02 │ index u32 │ first u32 │ count u16 │ bits u8 │ ⌈count · bits / 8⌉ bytes
+//!   4 sparse:   04 │ index u32 │ first u32 │ span u32 │ bits u8 │ length u16 │ numbers, `length` bytes
 //!   3 end:      03 │ index u32 │ flags u8 │ spikes u32 │ samples u32 │ dropped inputs u32 │ dropped spikes u32
 //! ```
 //!
@@ -204,9 +211,16 @@
 //! the trial's list `[sample, channel]`; blocks leave no gaps. Samples have `bits` bits each (the
 //! converter's), low bit first, without gaps; bits after the last are 0.
 //!
+//! **Sparse samples**, only with a floor: the block stands for places `first` to `first + span − 1` of
+//! that list. Each number is `(gap << bits) | code` in groups of seven bits (as events), where `gap`
+//! counts the places skipped since the number before it *in this block*, for the first one since
+//! `first`. Places without a number hold the floor. `span` is at least 1; both forms may take turns.
+//! *Example*, 8 bits, floor 130, `first` 40, `span` 6, places 41 and 42 with codes 131 and 60 (a
+//! readout): the numbers are 0x183 and 0x3C, on the wire `83 03 3C`.
+//!
 //! Bit 0 of `flags`: sampling stalled, the data are void, the trial has to be repeated; only then may
-//! samples be missing. `spikes` and `samples` say how many were sent. Blocks of several trials may
-//! share a frame.
+//! samples be missing. `spikes` says how many were sent, `samples` how many places the sample blocks
+//! cover. Blocks of several trials may share a frame.
 //!
 //! # 8. Capabilities
 //!
@@ -261,6 +275,7 @@ mod frame;
 mod message;
 mod pack;
 mod spans;
+mod sparse;
 #[cfg(test)]
 mod tests;
 pub mod window;
@@ -277,10 +292,11 @@ pub use frame::{
 };
 pub use message::{Kind, Message};
 pub use pack::{
-    Events, MAX_EVENT_LEN, Samples, address_bits, pack_events, pack_samples, packed_len,
-    samples_in, top_code,
+    Events, MAX_EVENT_LEN, Samples, address_bits, number_len, pack_events, pack_samples,
+    packed_len, samples_in, top_code,
 };
 pub use spans::{
     FLAG_SPAN_HEAD, Flag, FlagSpan, FlagSpans, PARAMETER_SPAN_HEAD, ParameterSpan, ParameterSpans,
     RecordingHead, WEIGHT_SPAN_HEAD, WeightSpan, WeightSpans, parameter_number,
 };
+pub use sparse::{Floor, Kept};

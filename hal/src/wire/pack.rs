@@ -37,7 +37,13 @@ pub fn pack_events(events: &[SpikeEvent], address_bits: u8, out: &mut Writer<'_>
     packed
 }
 
-fn put_varint(mut value: u64, slot: &mut [u8]) -> usize {
+/// Bytes of a number in groups of seven bits.
+#[must_use]
+pub const fn number_len(value: u64) -> usize {
+    (u64::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
+}
+
+pub(super) fn put_varint(mut value: u64, slot: &mut [u8]) -> usize {
     let mut n = 0;
     for byte in slot {
         n += 1;

@@ -278,27 +278,33 @@ pub struct RecordingHead {
     pub samples: u16,
     /// Potential that all channels sample instead of their membranes, in converter steps.
     pub reference: Option<u16>,
+    /// Codes below this are not sent for neurons that can spike.
+    pub floor: Option<u16>,
 }
 
 impl RecordingHead {
     const SPIKES: u8 = 1;
     const REFERENCE: u8 = 2;
+    const FLOOR: u8 = 4;
 
     pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         let flags = from.u8()?;
-        if flags & !(Self::SPIKES | Self::REFERENCE) != 0 {
+        if flags & !(Self::SPIKES | Self::REFERENCE | Self::FLOOR) != 0 {
             return Err(Malformed::Reserved);
         }
         let (sample_period, samples) = (from.u32()?, from.u16()?);
         let reference = if flags & Self::REFERENCE != 0 { Some(from.u16()?) } else { None };
-        Ok(Self { spikes: flags & Self::SPIKES != 0, sample_period, samples, reference })
+        let floor = if flags & Self::FLOOR != 0 { Some(from.u16()?) } else { None };
+        Ok(Self { spikes: flags & Self::SPIKES != 0, sample_period, samples, reference, floor })
     }
 
     pub(super) fn write(&self, to: &mut Writer<'_>) -> Result<(), Full> {
         let spikes = if self.spikes { Self::SPIKES } else { 0 };
-        to.u8(spikes | if self.reference.is_some() { Self::REFERENCE } else { 0 })?;
+        let reference = if self.reference.is_some() { Self::REFERENCE } else { 0 };
+        let floor = if self.floor.is_some() { Self::FLOOR } else { 0 };
+        to.u8(spikes | reference | floor)?;
         to.u32(self.sample_period)?;
         to.u16(self.samples)?;
-        self.reference.map_or(Ok(()), |code| to.u16(code))
+        [self.reference, self.floor].into_iter().flatten().try_for_each(|code| to.u16(code))
     }
 }

@@ -236,6 +236,7 @@ proptest! {
                     match block {
                         ResultBlock::Spikes { events, .. } => { let _ = events.count(); },
                         ResultBlock::Samples { samples, .. } => samples.unpack(&mut vec![0; samples.len()]),
+                        ResultBlock::Sparse { kept, .. } => { let _ = kept.count(); },
                         ResultBlock::End(_) => {}
                     }
                 },
@@ -256,6 +257,7 @@ proptest! {
         survives(Message::Ping(a));
         survives(Message::Recording(RecordingHead {
             spikes: d & 1 == 1, sample_period: a, samples: b, reference: (d & 2 != 0).then_some(!b),
+            floor: (d & 4 != 0).then_some(b ^ 0x5A5A),
         }));
         survives(Message::RunBegin(RunBegin { run: a, trials: u32::from(b) }));
         let digests = (d & 1 == 1).then_some(Digests { received: !a, returned: c[1] as u32 });

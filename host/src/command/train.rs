@@ -372,6 +372,14 @@ pub fn render(summary: &Summary, folder: Option<&RunFolder>) -> String {
             format!("{chip} on the chip, {twin} on its twin: {share:.1} times fewer than all on the chip"),
         ));
     }
+    if let Some(traces) = summary.trace_bytes {
+        let mb = |bytes: u64| bytes as f64 / 1e6;
+        let times = traces.all as f64 / traces.sent.max(1) as f64;
+        let (sent, all) = (mb(traces.sent), mb(traces.all));
+        let text =
+            format!("{sent:.1} MB of membranes instead of {all:.1} MB: {times:.1} times fewer");
+        rows.push(("traces", text));
+    }
     if chip.is_some() {
         rows.push((
             "losses",

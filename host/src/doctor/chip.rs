@@ -151,7 +151,7 @@ fn try_out(chip: &mut dyn Chip) -> Result<(), Error> {
             traces,
             sample_period: adc.min_period,
             samples: 8,
-            reference: None,
+            ..Recording::default()
         },
         None => Recording { spikes: true, ..Recording::default() },
     };

@@ -33,8 +33,14 @@ fn run(chip: &mut dyn Chip) -> Observables {
     config.enabled.fill(true);
     config.spiking.fill(true);
     let sample_period = caps.adc.map_or(1, |adc| adc.min_period);
-    config.recording =
-        Recording { spikes: true, traces: vec![0, 3], sample_period, samples: 20, reference: None };
+    config.recording = Recording {
+        spikes: true,
+        traces: vec![0, 3],
+        sample_period,
+        samples: 20,
+        reference: None,
+        floor: None,
+    };
     chip.configure(&config).unwrap();
     let duration = caps.ticks(40.0);
     let stimuli: Vec<Stimulus> = (0..5)

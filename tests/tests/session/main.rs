@@ -60,7 +60,12 @@ fn some_config(caps: &Capabilities, draw: &mut Draw) -> ChipConfig {
         sample_period: 2 + draw.below(9),
         samples: draw.below(40) as u16,
         reference: (draw.below(3) == 0).then(|| draw.below(1024) as u16),
+        floor: None,
     };
+    let recording = &mut config.recording;
+    if recording.reference.is_none() && draw.below(2) == 0 {
+        recording.floor = Some(draw.below(1024) as u16);
+    }
     config
 }
 
@@ -233,7 +238,7 @@ fn the_fullest_run_fits() {
         traces: (0..20).collect(),
         sample_period: 2,
         samples: 50,
-        reference: None,
+        ..Recording::default()
     };
     session.configure(&config).unwrap();
     let events: Vec<_> = (0..6000).map(|t| SpikeEvent::new(t / 2, (t % 12) as u16)).collect();

@@ -90,6 +90,20 @@ pub fn trial(
     (spikes, samples, lost as u32, stimulus.trial == STALLS)
 }
 
+/// What a floor makes of the samples of a trial.
+fn floored(config: &ChipConfig, samples: &mut [u16]) {
+    let Some(floor) = config.recording.floor else { return };
+    let traces = &config.recording.traces;
+    for (row, codes) in samples.chunks_mut(traces.len().max(1)).enumerate() {
+        for (code, id) in codes.iter_mut().zip(traces) {
+            let n = usize::from(*id);
+            if row > 0 && config.enabled[n] && config.spiking[n] {
+                *code = floor.max(*code);
+            }
+        }
+    }
+}
+
 /// The toy in process.
 pub struct ToyChip {
     caps: Capabilities,
@@ -129,7 +143,8 @@ impl Chip for ToyChip {
         let mut out = Observables::default();
         out.clear();
         for (k, stimulus) in stimuli.iter().enumerate() {
-            let (spikes, samples, lost, stalled) = trial(&self.caps, &self.config, stimulus);
+            let (spikes, mut samples, lost, stalled) = trial(&self.caps, &self.config, stimulus);
+            floored(&self.config, &mut samples);
             out.spikes.extend(spikes);
             out.offsets.push(out.spikes.len() as u32);
             self.health.saturated_samples +=

@@ -47,6 +47,7 @@ fn translation(layers: &[LayerTarget], codes: Codes) -> Result<Translation, Erro
         membranes: true,
         baseline: Baseline::FirstSample,
         timing: SpikeTiming::NewCurrent,
+        window: None,
     };
     let grid = Grid { dt_us: 1.0, steps: 20 };
     let caps = chip(1).capabilities().clone();

@@ -107,3 +107,40 @@ fn a_digital_converter_can_have_one_too() {
     chip.configure(&config).unwrap();
     assert_eq!(run(&mut chip, &[stimulus(0, 60, &[(2, 1)])]).samples, [99; 24]);
 }
+
+#[test]
+fn a_floor_holds_for_neurons_that_can_spike_after_the_first_sample() {
+    for simd in Simd::available() {
+        let mut chip = Emulator::new(busy_profile(), 5, 6, 2).unwrap();
+        chip.set_simd(simd).unwrap();
+        let stimuli = busy_stimuli(3);
+        let mut config = driven(&chip, None);
+        config.spiking[3] = false;
+        chip.configure(&config).unwrap();
+        let whole = run(&mut chip, &stimuli);
+        let before = chip.health().saturated_samples;
+        config.recording.floor = Some(100);
+        chip.configure(&config).unwrap();
+        let near = run(&mut chip, &stimuli);
+        assert_eq!(near.spikes, whole.spikes);
+        let traces = &config.recording.traces;
+        let per_trial = traces.len() * usize::from(config.recording.samples);
+        let (mut hidden, mut rails) = (0, 0);
+        for (k, (new, old)) in near.samples.iter().zip(&whole.samples).enumerate() {
+            let n = traces[k % traces.len()];
+            let free = k % per_trial < traces.len() || n == 3 || n == 7;
+            assert_eq!(*new, if free { *old } else { (*old).max(100) }, "neuron {n} at {k}");
+            hidden += u32::from(new != old);
+            // A channel of a neuron that is off reads 0 and was not converted.
+            rails += u64::from(n != 7 && (*new == 0 || *new == 255));
+        }
+        assert!(hidden > 100, "{hidden}");
+        assert_eq!(chip.health().saturated_samples - before, rails);
+        // The comparator is switched with the recording as it is.
+        config.spiking[3] = true;
+        chip.configure(&config).unwrap();
+        let both = run(&mut chip, &stimuli);
+        let of = |k: usize| traces[k % traces.len()] == 3 && k % per_trial >= traces.len();
+        assert!(both.samples.iter().enumerate().all(|(k, code)| !of(k) || *code >= 100));
+    }
+}

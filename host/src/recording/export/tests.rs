@@ -24,6 +24,7 @@ fn recorded(folder: &Path) -> (Tape, Vec<Observables>) {
         sample_period: period,
         samples: 5,
         reference: None,
+        floor: None,
     };
     let mut found = Vec::new();
     for run in 0..3_u64 {
