@@ -407,7 +407,9 @@ fn the_layout_of_records_is_what_it_was() {
         out.extend_from_slice(&0_u64.to_le_bytes());
         put_results(&observables, 8, &health, Some(31.0), out);
     });
-    assert_eq!((file.len(), format::CRC.checksum(&file)), (208, 3_910_093_935));
+    // Backwards, because a checksum over records that end in theirs is the same for all of them.
+    file.reverse();
+    assert_eq!((file.len(), format::CRC.checksum(&file)), (209, 2_637_386_112));
 }
 
 #[test]
