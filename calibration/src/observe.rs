@@ -4,10 +4,9 @@
 //!   neuron's own first sample, which removes the offsets of neuron and converter). State 0 is 0 by definition.
 //!   With a calibration θ is the neuron's own, times the gain of its converter channel.
 //! * Spikes: time to state index, at most one a state (see the crate's conventions).
-//! * Window: what lies below it comes back as its lower end. It is taken to be at rest, and not counted as
-//!   unreliable. Taken as it is it would do harm: the surrogate derivative is small there (SuperSpike with
-//!   β = 50 a distance of 0.3 away: 1/(1 + 50 · 0.3)² = 0.4 % of its peak), but ten times that at rest, and
-//!   nineteen of twenty samples lie below (derived; measured: 0.2 points of accuracy).
+//! * Window: what lies below it comes back as its lower end and is used as it is. The surrogate derivative
+//!   there is next to nothing (SuperSpike with β = 50 a distance of 0.3 away: 1/(1 + 50 · 0.3)² = 0.4 %
+//!   of its peak), and it is not counted as unreliable.
 //! * Post-reset rule: a sample taken after the reset hides the crossing, and the surrogate derivative at a
 //!   real spike would all but vanish. Wherever a spike was measured the membrane is set to the threshold.
 
@@ -29,9 +28,6 @@ pub enum Baseline {
     /// The mean of the first samples of all trials of the run, neuron by neuron: less noise.
     RunMean,
 }
-
-/// Membrane of a spiking unit that is below the window: rest, the middle of what is left out (guess).
-const BELOW: f32 = 0.0;
 
 /// What was noticed on the way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,11 +160,6 @@ impl Translation {
                             {
                                 *v = (f32::from(*s) - zero) * factor;
                             }
-                        }
-                    }
-                    if let Some(floor) = floor {
-                        for (v, s) in out.iter_mut().zip(row) {
-                            *v = if *s == floor { BELOW } else { *v };
                         }
                     }
                     // In 16 bits the comparisons fill whole vectors; a row is shorter than 2^16.
