@@ -4,9 +4,10 @@
 //!   neuron's own first sample, which removes the offsets of neuron and converter). State 0 is 0 by definition.
 //!   With a calibration θ is the neuron's own, times the gain of its converter channel.
 //! * Spikes: time to state index, at most one a state (see the crate's conventions).
-//! * Window: what lies below it comes back as its lower end and is used as it is. The surrogate derivative
-//!   there is next to nothing (SuperSpike with β = 50 a distance of 0.3 away: 1/(1 + 50 · 0.3)² = 0.4 %
-//!   of its peak), and it is not counted as unreliable.
+//! * Window: what lies below it comes back as its lower end and is used as it is, and is not counted as
+//!   unreliable. The surrogate derivative is small there (SuperSpike with β = 50 a distance of 0.3 away:
+//!   1/(1 + 50 · 0.3)² = 0.4 % of its peak). To take it as rest instead, where the derivative is ten times
+//!   smaller, was tried and is no better: silent units learn less (measured).
 //! * Post-reset rule: a sample taken after the reset hides the crossing, and the surrogate derivative at a
 //!   real spike would all but vanish. Wherever a spike was measured the membrane is set to the threshold.
 
