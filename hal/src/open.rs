@@ -4,7 +4,7 @@ use crate::chip::Chip;
 use crate::error::Error;
 use crate::link::fault::Faults;
 use crate::link::tracer::{self, Sink};
-use crate::link::{self, BoxLink};
+use crate::link::{BoxLink, Place};
 use crate::selector::Selector;
 use crate::session::{Clock, Session, SessionOptions};
 
@@ -53,7 +53,7 @@ impl Selector {
     /// Opens the chip, whatever it is: the emulator in this process, or a session over a link.
     ///
     /// # Errors
-    /// [`Error::Emulator`] for options that describe no chip, everything that [`link::open`]
+    /// [`Error::Emulator`] for options that describe no chip, everything that [`Place::open`]
     /// reports, and everything that a session reports when nobody answers as a chip should.
     pub fn open(&self, options: &OpenOptions) -> Result<Box<dyn Chip>, Error> {
         match self {
@@ -69,14 +69,11 @@ impl Selector {
             }),
             Selector::Replay(path) => Ok(Box::new(crate::replay::Replay::open(path)?)),
             Selector::Link(address) => {
-                let (address, around) = (address.clone(), options.around.clone());
-                let clock = options.session.clock.clone();
+                let mut place = Place::new(address.clone());
+                let (around, clock) = (options.around.clone(), options.session.clock.clone());
                 let open = move || {
-                    let (address, around, clock) = (address.clone(), around.clone(), clock.clone());
-                    async move {
-                        let link = link::open(&address).await?;
-                        Ok(around.wrap(link, &clock))
-                    }
+                    let (link, around, clock) = (place.open(), around.clone(), clock.clone());
+                    async move { Ok(around.wrap(link.await?, &clock)) }
                 };
                 Ok(Box::new(Session::connect(open, options.session.clone())?))
             }

@@ -22,6 +22,7 @@ pub mod tracer;
 
 use crate::error::Error;
 use crate::selector::Address;
+use std::pin::Pin;
 
 /// A byte stream to a device. Implemented by everything that reads and writes asynchronously.
 pub trait Link: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
@@ -37,16 +38,60 @@ pub type BoxLink = Box<dyn Link>;
 /// [`Error::NoDevice`], [`Error::DeviceInUse`], [`Error::Permission`], or [`Error::Open`] with
 /// what the operating system said.
 pub async fn open(address: &Address) -> Result<BoxLink, Error> {
-    match address {
-        Address::Tcp { address } => tcp::open(address).await,
+    Place::new(address.clone()).open().await
+}
+
+/// Where a board is, and what is needed to find it again.
+#[derive(Clone, Debug)]
+pub struct Place {
+    address: Address,
+    #[cfg(feature = "serial")]
+    port: Option<serial::Port>,
+}
+
+impl Place {
+    /// The place at `address`.
+    #[must_use]
+    pub fn new(address: Address) -> Self {
         #[cfg(feature = "serial")]
-        Address::Serial { path, baud, hardware_flow } => serial::open(path, *baud, *hardware_flow),
-        #[cfg(all(feature = "serial", unix))]
-        Address::Pty { name } => pty::open(name),
-        #[allow(unreachable_patterns, reason = "reachable only without serial ports")]
-        other => Err(Error::Unsupported {
-            device: other.to_string(),
-            remedy: "this build has no serial ports: build with the feature `serial`",
-        }),
+        let port = match &address {
+            Address::Serial { path, baud, hardware_flow } => {
+                Some(serial::Port::new(path, *baud, *hardware_flow))
+            }
+            _ => None,
+        };
+        Self {
+            address,
+            #[cfg(feature = "serial")]
+            port,
+        }
+    }
+
+    /// Opens the link, the first time or again. A board on a serial port is found even if it has moved
+    /// to another port since. Call it on the runtime that will drive the link.
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub fn open(&mut self) -> Opening {
+        #[cfg(feature = "serial")]
+        if let Some(port) = &mut self.port {
+            let link = port.open();
+            return Box::pin(async move { link });
+        }
+        let address = self.address.clone();
+        Box::pin(async move {
+            match &address {
+                Address::Tcp { address } => tcp::open(address).await,
+                #[cfg(all(feature = "serial", unix))]
+                Address::Pty { name } => pty::open(name),
+                other => Err(Error::Unsupported {
+                    device: other.to_string(),
+                    remedy: "this build has no serial ports: build with the feature `serial`",
+                }),
+            }
+        })
     }
 }
+
+/// A link that is being opened.
+pub type Opening = Pin<Box<dyn Future<Output = Result<BoxLink, Error>> + Send>>;

@@ -2,7 +2,7 @@
 
 use super::BoxLink;
 use crate::error::Error;
-use serialport::{ClearBuffer, ErrorKind, SerialPort};
+use serialport::{ClearBuffer, ErrorKind, SerialPort, SerialPortInfo, SerialPortType};
 use std::io;
 use std::path::Path;
 use tokio_serial::SerialStream;
@@ -32,6 +32,65 @@ pub fn open(path: &str, baud: u32, hardware_flow: bool) -> Result<BoxLink, Error
     let port = SerialStream::open(&builder).map_err(|error| explain(path, error))?;
     port.clear(ClearBuffer::Input).map_err(|error| explain(path, error))?;
     Ok(Box::new(port))
+}
+
+/// A port that is found again after its board was unplugged, even under another name: a system names
+/// `ttyACM0` and `ttyACM1` in the order in which boards are plugged in.
+#[derive(Clone, Debug)]
+pub struct Port {
+    path: String,
+    baud: u32,
+    hardware_flow: bool,
+    /// Who sits at the port, once it was open.
+    usb: Option<Usb>,
+}
+
+/// What a USB device says of itself: the same wherever it is plugged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Usb {
+    vendor: u16,
+    product: u16,
+    serial: String,
+}
+
+impl Port {
+    /// The port at `path`.
+    #[must_use]
+    pub fn new(path: &str, baud: u32, hardware_flow: bool) -> Self {
+        Self { path: path.to_owned(), baud, hardware_flow, usb: None }
+    }
+
+    /// Opens the port, or the one to which its board has moved.
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub fn open(&mut self) -> Result<BoxLink, Error> {
+        let ports = serialport::available_ports().unwrap_or_default();
+        if let Some(path) = self.usb.as_ref().and_then(|usb| moved(usb, &self.path, &ports)) {
+            tracing::info!("the board of {} is at {path} now", self.path);
+            self.path = path;
+        }
+        let link = open(&self.path, self.baud, self.hardware_flow)?;
+        self.usb = self.usb.take().or_else(|| usb_of(&self.path, &ports));
+        Ok(link)
+    }
+}
+
+/// Who sits at `path`. Devices without a serial number cannot be told apart.
+fn usb_of(path: &str, ports: &[SerialPortInfo]) -> Option<Usb> {
+    let port = ports.iter().find(|port| port.port_name == path)?;
+    let SerialPortType::UsbPort(usb) = &port.port_type else { return None };
+    let serial = usb.serial_number.clone()?;
+    Some(Usb { vendor: usb.vid, product: usb.pid, serial })
+}
+
+/// Where the device is now, if it is not at `path` any more.
+fn moved(usb: &Usb, path: &str, ports: &[SerialPortInfo]) -> Option<String> {
+    let is_there = |port: &SerialPortInfo| usb_of(&port.port_name, ports).as_ref() == Some(usb);
+    if ports.iter().any(|port| port.port_name == path && is_there(port)) {
+        return None;
+    }
+    ports.iter().find(|port| is_there(port)).map(|port| port.port_name.clone())
 }
 
 /// Maps an error of opening to what it means for the user.
@@ -66,6 +125,28 @@ mod tests {
         let missing = ErrorKind::Io(io::ErrorKind::NotFound);
         assert!(matches!(explain("/dev/none", missing), Error::NoDevice { .. }));
         assert!(matches!(explain("/dev/null", ErrorKind::Unknown), Error::Open { .. }));
+    }
+
+    #[test]
+    fn a_board_is_found_under_its_new_name() {
+        let port = |name: &str, serial: Option<&str>| SerialPortInfo {
+            port_name: name.into(),
+            port_type: SerialPortType::UsbPort(serialport::UsbPortInfo {
+                vid: 0x0403,
+                pid: 0x6010,
+                serial_number: serial.map(str::to_owned),
+                manufacturer: None,
+                product: None,
+            }),
+        };
+        let before = [port("/dev/ttyUSB0", Some("A1")), port("/dev/ttyUSB1", Some("B2"))];
+        let usb = usb_of("/dev/ttyUSB1", &before).unwrap();
+        assert_eq!(moved(&usb, "/dev/ttyUSB1", &before), None);
+        // Unplugged: nothing is found. Back, with another board in its old place: the new one is.
+        assert_eq!(moved(&usb, "/dev/ttyUSB1", &before[..1]), None);
+        let after = [port("/dev/ttyUSB1", Some("C3")), port("/dev/ttyUSB2", Some("B2"))];
+        assert_eq!(moved(&usb, "/dev/ttyUSB1", &after), Some("/dev/ttyUSB2".into()));
+        assert_eq!(usb_of("/dev/ttyUSB0", &[port("/dev/ttyUSB0", None)]), None);
     }
 
     #[tokio::test]
