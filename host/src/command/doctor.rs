@@ -71,6 +71,12 @@ fn examine(args: &Args, places: &Places) -> Examination {
     findings.extend(computer::cache(cache.folder(), computer::ENOUGH_BYTES));
     findings.push(computer::cores());
     let answer = match selector {
+        // It answers what was recorded and nothing else.
+        Ok(Selector::Replay(path)) => {
+            let found = format!("{} is a recording: there is nothing to try out", path.display());
+            findings.push(Finding::good("chip", "none tried out", found));
+            None
+        }
         Ok(selector) => {
             let (found, answer) = chip::examine(&selector, places, &OpenOptions::default(), &cache);
             findings.extend(found);
