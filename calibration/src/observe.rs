@@ -7,7 +7,7 @@
 //! * Window: what lies below it comes back as its lower end and is used as it is, and is not counted as
 //!   unreliable. The surrogate derivative is small there (SuperSpike with β = 50 a distance of 0.3 away:
 //!   1/(1 + 50 · 0.3)² = 0.4 % of its peak). To take it as rest instead, where the derivative is ten times
-//!   smaller, was tried and is no better: silent units learn less (measured).
+//!   smaller, was no better in the two short trainings in which it was tried.
 //! * Post-reset rule: a sample taken after the reset hides the crossing, and the surrogate derivative at a
 //!   real spike would all but vanish. Wherever a spike was measured the membrane is set to the threshold.
 
