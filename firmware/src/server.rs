@@ -11,68 +11,31 @@
 //! [window](spikeloop_hal::wire::window), and a trial begins only when the results of the one before
 //! are on their way out. A host that does not listen therefore stops the input in the end.
 
+mod buffers;
 mod checks;
+mod output;
 
-use crate::core::{Core, Fault, Progress, Trial, Write};
+use buffers::check_buffers;
+pub use buffers::{BufferTooSmall, Buffers};
+
+use crate::core::{Core, Trial, Write};
 use crate::record::{Format, Record};
-use crate::schedule::{Schedule, Waiting};
+use crate::schedule::Schedule;
 use checks::{each, out_of_range, parameters, recording, weights, within, write};
 use heapless::Deque;
+use spikeloop_hal::PROTOCOL_VERSION;
 use spikeloop_hal::wire::window::{Arrival, Side, WINDOW, Window, read_ack};
 use spikeloop_hal::wire::{
-    CapabilitiesBody, Decoder, DeviceHealth, Digest, Digests, Floor, Frame, Full, Header, Hello,
-    Kind, MIN_BODY, Malformed, Message, RecordingHead, Refusal, RefusalCode, ResultBlocks,
-    RunBegin, RunEnd, StimulusBlock, StimulusBlocks, Writer, address_bits, encoded_len,
+    CapabilitiesBody, Decoder, DeviceHealth, Digest, Frame, Full, Header, Hello, Kind, Malformed,
+    Message, RecordingHead, Refusal, RefusalCode, RunBegin, StimulusBlock, StimulusBlocks, Writer,
+    address_bits, encoded_len,
 };
-use spikeloop_hal::{Capabilities, PROTOCOL_VERSION, SpikeEvent};
 
 /// Runs that a server keeps apart: one in execution and three behind it.
 pub const MAX_RUNS: usize = 4;
 
 /// Longest body of the messages that are not results or capabilities.
 const SMALL: usize = 64;
-
-/// Memory of a server, lent by the caller: statics on a microcontroller, vectors on a host.
-pub struct Buffers<'a> {
-    /// One frame from the host: [`encoded_len`] of [`frame_body`](spikeloop_hal::Buffers::frame_body).
-    pub input: &'a mut [u8],
-    /// Frames from the host that came early or wait: one to 32 times
-    /// [`frame_body`](spikeloop_hal::Buffers::frame_body). It is the [`Window`] of this direction;
-    /// rounded down to a power of two.
-    pub early: &'a mut [u8],
-    /// Frames to the host until they are acknowledged: at least [`Server::MIN_OUTPUT`] bytes and one
-    /// encoded `body`; what is on its way at once is at most this and [`WINDOW`] frames.
-    pub output: &'a mut [u8],
-    /// The body of one result frame: at least [`MIN_BODY`] bytes. Short ones (512 to 1024) lose little
-    /// on lines that make errors; at most [`SAFE_BODY`](spikeloop_hal::wire::SAFE_BODY) is allowed.
-    pub body: &'a mut [u8],
-    /// Input events that wait: [`stimulus_events`](spikeloop_hal::Buffers::stimulus_events) or more.
-    pub events: &'a mut [SpikeEvent],
-    /// Trials that wait, at least one.
-    pub trials: &'a mut [Waiting],
-    /// Spikes of one trial: [`spikes_per_trial`](spikeloop_hal::Buffers::spikes_per_trial).
-    pub spikes: &'a mut [SpikeEvent],
-    /// Samples of one trial.
-    pub samples: &'a mut [u16],
-}
-
-/// A buffer is too small for this server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BufferTooSmall {
-    /// Which one.
-    pub which: &'static str,
-    /// Elements needed.
-    pub needed: usize,
-    /// Elements lent.
-    pub got: usize,
-}
-
-impl core::fmt::Display for BufferTooSmall {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Self { which, needed, got } = self;
-        write!(f, "the server's {which} buffer has {got} elements and needs {needed}")
-    }
-}
 
 /// What the caller should do after [`Server::poll`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -371,29 +334,6 @@ fn say(window: &mut Outgoing<'_>, message: &Message<'_>, now_ns: u64) -> Result<
     window.send(message.kind(), body.written(), now_ns)
 }
 
-fn check_buffers(
-    caps: &Capabilities,
-    buffers: &Buffers<'_>,
-    min_output: usize,
-) -> Result<(), BufferTooSmall> {
-    let limits = &caps.buffers;
-    let output = min_output.max(encoded_len(buffers.body.len()) + encoded_len(SMALL));
-    for (which, needed, got) in [
-        ("input", encoded_len(usize::from(limits.frame_body)), buffers.input.len()),
-        ("early", usize::from(limits.frame_body), buffers.early.len()),
-        ("output", output, buffers.output.len()),
-        ("body", MIN_BODY, buffers.body.len()),
-        ("events", limits.stimulus_events as usize, buffers.events.len()),
-        ("trials", 1, buffers.trials.len()),
-        ("spikes", limits.spikes_per_trial as usize, buffers.spikes.len()),
-    ] {
-        if got < needed {
-            return Err(BufferTooSmall { which, needed, got });
-        }
-    }
-    Ok(())
-}
-
 /// Input: what becomes of a message.
 impl<C: Core> State<'_, C> {
     /// The next message of the sequence. Afterwards its place in the sequence is taken, unless it
@@ -567,159 +507,6 @@ impl<C: Core> State<'_, C> {
             self.forget();
             self.phase = Phase::Refused;
         }
-    }
-}
-
-/// Output: trials through the core, results into frames.
-impl<C: Core> State<'_, C> {
-    /// Adds the time since the core was polled to the run under way.
-    fn account(&mut self, now_ns: u64) {
-        if let (Some(then), Some(run)) = (self.polled_at.take(), self.runs.front_mut()) {
-            run.execute_ns += now_ns.saturating_sub(then);
-        }
-    }
-
-    /// Whether anything moved.
-    fn advance(&mut self, window: &mut Outgoing<'_>, now_ns: u64) -> bool {
-        if self.phase != Phase::Open {
-            return false;
-        }
-        let drained = self.record.is_closed() && self.drain(window, now_ns);
-        if self.record.is_closed() {
-            return drained;
-        }
-        let ended = self.end_run(window, now_ns);
-        match self.feed_core().and_then(|fed| Ok(self.poll_core(now_ns)? || fed)) {
-            Ok(moved) => moved || drained || ended,
-            Err(Fault(number)) => self.fault(window, number, now_ns),
-        }
-    }
-
-    fn fault(&mut self, window: &mut Outgoing<'_>, number: u32, now_ns: u64) -> bool {
-        let room = window.has_room(SMALL);
-        if room {
-            let code = RefusalCode::Fault as u8;
-            let refusal = Refusal { code, kind: 0, sequence: 0, got: number, limit: 0 };
-            self.refuse(window, refusal, now_ns);
-        }
-        room
-    }
-
-    /// Moves the record into result frames. Whether the trial is done with.
-    fn drain(&mut self, window: &mut Outgoing<'_>, now_ns: u64) -> bool {
-        loop {
-            if self.fill_body().is_ok() {
-                self.record.open();
-                if let Some(run) = self.runs.front_mut() {
-                    run.done += 1;
-                }
-                self.health.trials += 1;
-                return true;
-            }
-            if self.flush(window, now_ns).is_err() {
-                return false;
-            }
-        }
-    }
-
-    fn fill_body(&mut self) -> Result<(), Full> {
-        let mut body = Writer::resume(self.body, self.body_len);
-        if body.is_empty() {
-            let run = self.runs.front().map_or(0, |run| run.run);
-            ResultBlocks::begin(run, &mut body)?;
-        }
-        // Configuration waits for the run to end: this is what the trial was recorded with.
-        let (core, samples) = (&self.core, usize::from(self.recording.samples));
-        let channels = core.samples_per_trial().checked_div(samples).unwrap_or(0);
-        let code = self.recording.floor.filter(|_| channels > 0);
-        let keeps_all = |channel| core.keeps_all(channel);
-        let floor = code.map(|code| Floor { code, channels, keeps_all });
-        let drained = self.record.drain(floor.as_ref(), &mut body);
-        self.body_len = body.len();
-        drained
-    }
-
-    fn flush(&mut self, window: &mut Outgoing<'_>, now_ns: u64) -> Result<(), Full> {
-        if self.body_len > 0 {
-            let body = &self.body[..self.body_len];
-            window.send(Kind::Result, body, now_ns)?;
-            self.returned.add(body);
-            self.body_len = 0;
-        }
-        Ok(())
-    }
-
-    /// Closes the run in front if all its trials are in frames.
-    fn end_run(&mut self, window: &mut Outgoing<'_>, now_ns: u64) -> bool {
-        let Some(run) = self.runs.front().copied() else { return false };
-        // The time of the last poll is known at the next one.
-        if run.done < run.trials || self.polled_at.is_some() {
-            return false;
-        }
-        if self.flush(window, now_ns).is_err() {
-            return false;
-        }
-        let Run { run, trials, execute_ns, received, .. } = run;
-        let received = received.unwrap_or_default();
-        let digests = Some(Digests { received, returned: self.returned.value() });
-        let end = RunEnd { run, trials, execute_ns, digests };
-        let said = say(window, &Message::RunEnd(end), now_ns).is_ok();
-        if said {
-            self.returned = Digest::default();
-            self.runs.pop_front();
-        }
-        said
-    }
-
-    /// Hands trials and events to the core as far as it takes them.
-    fn feed_core(&mut self) -> Result<bool, Fault> {
-        let mut moved = false;
-        loop {
-            while let Some(event) = self.schedule.next_event() {
-                if !self.core.inject(event) {
-                    return Ok(moved);
-                }
-                self.schedule.injected();
-                moved = true;
-            }
-            if core::mem::take(&mut self.injecting) {
-                self.core.seal();
-                moved = true;
-            }
-            let Some(run) = self.runs.front_mut() else { return Ok(moved) };
-            if run.begun == run.trials || !self.core.ready() {
-                return Ok(moved);
-            }
-            let Some(trial) = self.schedule.begin() else { return Ok(moved) };
-            self.core.begin(trial)?;
-            run.begun += 1;
-            self.injecting = true;
-            moved = true;
-        }
-    }
-
-    /// Lets the core work, unless it could take more trials that are sure to come.
-    fn poll_core(&mut self, now_ns: u64) -> Result<bool, Fault> {
-        let Some(run) = self.runs.front() else { return Ok(false) };
-        let under_way = run.begun - run.done;
-        let may_grow = run.begun < run.trials && self.core.ready();
-        if under_way == 0 || (may_grow && !self.injecting) {
-            return Ok(false);
-        }
-        let outcome = match self.core.poll(now_ns, &mut self.record)? {
-            Progress::Running => {
-                self.polled_at = Some(now_ns);
-                return Ok(true);
-            }
-            Progress::Done(outcome) => outcome,
-        };
-        self.polled_at = Some(now_ns);
-        let health = &mut self.health;
-        health.dropped_inputs += u64::from(outcome.dropped_inputs);
-        health.dropped_spikes += u64::from(outcome.dropped_spikes) + u64::from(self.record.lost());
-        health.stalled_trials += u64::from(outcome.stalled);
-        self.record.close(outcome, run.done);
-        Ok(true)
     }
 }
 

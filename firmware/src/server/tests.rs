@@ -1,11 +1,12 @@
 //! The server without any link: bytes in, bytes out.
 
 use super::*;
-use crate::core::{Emit, Outcome};
+use crate::core::{Emit, Fault, Outcome, Progress};
+use crate::schedule::Waiting;
 use spikeloop_hal::wire::{
     Ack, Flag, FlagSpan, Header, MAX_BODY, ParameterSpan, RecordingHead, ResultBlock, WeightSpan,
 };
-use spikeloop_hal::{Adc, Identity, Law, Parameter, ParameterSpec, Unit};
+use spikeloop_hal::{Adc, Capabilities, Identity, Law, Parameter, ParameterSpec, SpikeEvent, Unit};
 use std::vec;
 use std::vec::Vec;
 
