@@ -451,7 +451,9 @@ fn a_device_that_never_answers_times_out() {
     // Something answers, but not in our language.
     let device = scripted(|_, _| Some(b"login: ".to_vec()));
     let error = Session::open(device.link, quick()).unwrap_err();
-    assert!(matches!(error, Error::Timeout { heard: 35, .. }), "{error}");
+    // How many hellos fit into the time depends on the machine; each was answered with seven bytes.
+    let Error::Timeout { heard, .. } = error else { panic!("{error}") };
+    assert!(heard > 0 && heard % 7 == 0, "{heard}");
     // A device that greets and then falls silent.
     let device = scripted(|_, message| {
         Some(capabilities_frame(&message, &capabilities()).unwrap_or_default())
