@@ -1,7 +1,8 @@
 //! The program as a user starts it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// What a command left behind.
 #[derive(Clone, Debug)]
@@ -110,6 +111,65 @@ pub fn outcome(mut command: Command) -> Outcome {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A command under way that is killed whatever becomes of the test.
+#[derive(Debug)]
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Running {
+    /// Starts a command; nobody hears what it says.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start(mut command: Command) -> Self {
+        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Starts a command; what it says can be read.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn heard(mut command: Command) -> Self {
+        Self(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Looks until `seen` or the process has ended; says whether it still runs.
+    ///
+    /// # Panics
+    /// If nothing happens for two minutes.
+    pub fn until(&mut self, seen: impl Fn() -> bool) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(120) {
+            if self.0.try_wait().unwrap().is_some() {
+                return false;
+            }
+            if seen() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        panic!("nothing happened for two minutes");
+    }
+
+    /// Sends a signal by its name; returns the exit code.
+    ///
+    /// # Panics
+    /// If it cannot be sent.
+    pub fn signal(&mut self, name: &str) -> Option<i32> {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+        self.0.wait().unwrap().code()
     }
 }
 

@@ -7,9 +7,8 @@
 
 use spikeloop_hal::recording::Tape;
 use spikeloop_models::checkpoint::Checkpoint;
-use spikeloop_tests::program::{User, bytes};
+use spikeloop_tests::program::{Running, User, bytes};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const CHIP: &str = "emu:preset=bss2-cal,neurons=40,inputs=64,seed=1";
@@ -23,20 +22,6 @@ fn kills() -> u64 {
 
 fn user() -> User {
     User::new(env!("CARGO_BIN_EXE_spikeloop-under-test"))
-}
-
-/// A child that is ended whatever becomes of the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(mut command: Command) -> Running {
-    Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
 }
 
 /// Bits of all tensors of a run.
@@ -57,14 +42,15 @@ fn a_board_that_is_killed_and_started_again_costs_the_batch_in_flight_only() {
     let user = user();
     let reference = user.run(&format!("{TASK} --chip {CHIP} --out whole")).done().json();
     let expected = weights(&user.path("whole"));
-    let board = || start(user.command(&format!("emulate --pty victim --chip {CHIP}")));
+    let board = || Running::heard(user.command(&format!("emulate --pty victim --chip {CHIP}")));
     let (mut repeated, mut recovered) = (0, 0);
     let mut whole = Duration::from_millis(700);
     for (k, moment) in moments(Duration::from_secs(1)).enumerate() {
         let mut victim = board();
         wait_for_board(&user);
         let began = Instant::now();
-        let training = start(user.command(&format!("{TASK} --chip pty:victim --out run{k}")));
+        let training =
+            Running::heard(user.command(&format!("{TASK} --chip pty:victim --out run{k}")));
         // The first trainings show how long one lasts.
         // The first moments belong to finding the board: one that is not there is an error.
         std::thread::sleep(whole.mul_f64(0.2 + 0.8 * moment.as_secs_f64()));
@@ -98,8 +84,9 @@ fn a_host_that_is_killed_goes_on_and_asks_the_chip_for_nothing_twice() {
     let (mut twice, mut cut) = (0, 0);
     for (k, moment) in moments(whole).enumerate() {
         let (out, tape) = (format!("run{k}"), format!("tape{k}"));
-        let victim =
-            start(user.command(&format!("{TASK} --chip {CHIP} --record {tape} --out {out}")));
+        let victim = Running::heard(
+            user.command(&format!("{TASK} --chip {CHIP} --record {tape} --out {out}")),
+        );
         std::thread::sleep(moment);
         // The signal of `kill -9`.
         drop(victim);

@@ -7,11 +7,10 @@ use spikeloop_hal::{PROTOCOL_VERSION, Recorder, Replay};
 use spikeloop_models::checkpoint::Checkpoint;
 use spikeloop_tests::boards::{Way, open};
 use spikeloop_tests::learning::{experiment, one_epoch, one_epoch_on};
-use spikeloop_tests::program::{User, bytes, outcome};
+use spikeloop_tests::program::{Running, User, bytes, outcome};
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 const CHIP: &str = "emu:preset=bss2-cal,neurons=40,inputs=64,seed=1";
 const SMALL: &str = "--set learning.init.gain=3.0 --set task.train=200 --set task.test=50 --set network.hidden=[20] \
@@ -148,37 +147,6 @@ fn calibration_and_evaluation_replay_as_well() {
     let parity = "parity run --samples 8 --json --threads 1";
     let live = user.run(&format!("{parity} --chip {CHIP} --record parity.rec")).done().out;
     assert_eq!(user.run(&format!("{parity} --chip replay:parity.rec")).done().out, live);
-}
-
-/// A child that is ended whatever becomes of the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-
-    /// Looks until `seen`; says whether the process still runs.
-    fn until(&mut self, seen: impl Fn() -> bool) -> bool {
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(120) {
-            if self.0.try_wait().unwrap().is_some() {
-                return false;
-            }
-            if seen() {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        panic!("nothing happened for two minutes");
-    }
 }
 
 #[test]

@@ -2,11 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 use spikeloop_models::checkpoint::Checkpoint;
-use spikeloop_tests::program::{Outcome, User, bytes};
+use spikeloop_tests::program::{Outcome, Running, User, bytes};
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 const CHIP: &str = "emu:preset=bss2-cal,neurons=40,inputs=64,seed=1";
 const SMALL: &str = "--set learning.init.gain=3.0 --set task.train=200 --set task.test=50 --set network.hidden=[20] \
@@ -62,45 +60,6 @@ fn left(run: &Path) -> Left {
     }
 }
 
-/// A child that is ended whatever becomes of the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Running {
-    fn start(user: &User, line: &str) -> Self {
-        let mut command = user.command(line);
-        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-
-    /// Looks until `seen` or the process has ended; says whether it still runs.
-    fn until(&mut self, seen: impl Fn() -> bool) -> bool {
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(120) {
-            if self.0.try_wait().unwrap().is_some() {
-                return false;
-            }
-            if seen() {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        panic!("nothing happened for two minutes");
-    }
-
-    /// A signal by its name; returns the exit code.
-    fn signal(&mut self, name: &str) -> Option<i32> {
-        let pid = self.0.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
-        self.0.wait().unwrap().code()
-    }
-}
-
 fn lines(path: &Path) -> usize {
     fs::read(path).map_or(0, |text| text.iter().filter(|b| **b == b'\n').count())
 }
@@ -131,7 +90,8 @@ fn killed_at_any_moment_it_goes_on_with_the_same_bits() {
         ("a checkpoint", Box::new(|run| run.join("checkpoint.safetensors").exists())),
     ];
     for (name, moment) in moments {
-        let mut running = Running::start(&user, &format!("train digits {SMALL} {way} --out run"));
+        let mut running =
+            Running::start(user.command(&format!("train digits {SMALL} {way} --out run")));
         assert!(running.until(|| moment(&run)), "{name}: ended before");
         assert_eq!(running.signal("KILL"), None, "{name}");
         let _ = resume(&user, "run");
@@ -147,7 +107,7 @@ fn killed_again_and_again() {
     let run = user.path("run");
     let mut line = format!("train digits {SMALL} --software --out run");
     for epochs in 1..=3 {
-        let mut running = Running::start(&user, &line);
+        let mut running = Running::start(user.command(&line));
         if running.until(|| lines(&run.join("metrics.jsonl")) >= epochs) {
             assert_eq!(running.signal("KILL"), None);
         }
@@ -167,7 +127,8 @@ fn an_interrupt_saves_the_batch_and_says_130() {
     let expected = reference(&user, &way);
     let run = user.path("run");
     for signal in ["INT", "TERM"] {
-        let mut running = Running::start(&user, &format!("train digits {SMALL} {way} --out run"));
+        let mut running =
+            Running::start(user.command(&format!("train digits {SMALL} {way} --out run")));
         assert!(running.until(|| lines(&run.join("metrics.jsonl")) >= 1));
         assert_eq!(running.signal(signal), Some(130));
         let saved = bytes(&run.join("checkpoint.safetensors"));

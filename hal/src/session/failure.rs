@@ -52,6 +52,7 @@ impl std::fmt::Display for Failure {
             Self::Disconnected => f.write_str("the device disconnected"),
             Self::Reset => f.write_str("the device was reset"),
             Self::Digest { run } => write!(f, "run {run} was damaged on its way"),
+            Self::Refused(refusal) => write!(f, "the device refused: {refusal}"),
             other => write!(f, "{other:?}"),
         }
     }
