@@ -58,27 +58,41 @@ pub enum ConfigError {
 }
 
 /// The experiments that are part of the program: usable by name.
-pub const SHIPPED: [(&str, &str); 4] = [
+pub const SHIPPED: &[(&str, &str)] = &[
     ("yinyang", include_str!("../experiments/yinyang.toml")),
     ("digits", include_str!("../experiments/digits.toml")),
     ("mnist16", include_str!("../experiments/mnist16.toml")),
     ("fashion16", include_str!("../experiments/fashion16.toml")),
 ];
 
+/// The names of [`SHIPPED`], for messages.
+#[must_use]
+pub fn shipped() -> String {
+    SHIPPED.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
 /// Reads an experiment: a path, or the name of a shipped one.
 ///
 /// # Errors
 /// [`ConfigError`], naming the key.
 pub fn load<T: DeserializeOwned>(given: &str, overrides: &[String]) -> Result<T, ConfigError> {
+    typed(table(given, overrides)?)
+}
+
+/// Reads an experiment as plain TOML: a path, or the name of a shipped one.
+///
+/// # Errors
+/// [`ConfigError`] for a file that cannot be read, or that is not TOML.
+pub fn table(given: &str, overrides: &[String]) -> Result<toml::Table, ConfigError> {
     let text = match SHIPPED.iter().find(|(name, _)| *name == given) {
         Some((_, text)) if !Path::new(given).exists() => (*text).to_owned(),
         _ => std::fs::read_to_string(given).map_err(|source| ConfigError::Read {
             path: given.to_owned(),
-            shipped: SHIPPED.map(|(name, _)| name).join(", "),
+            shipped: shipped(),
             source,
         })?,
     };
-    parse(&text, given, overrides)
+    layered(&text, given, overrides)
 }
 
 /// Parses experiment text and applies overrides.
@@ -90,12 +104,25 @@ pub fn parse<T: DeserializeOwned>(
     what: &str,
     overrides: &[String],
 ) -> Result<T, ConfigError> {
+    typed(layered(text, what, overrides)?)
+}
+
+/// The text of `what` with overrides applied.
+fn layered(text: &str, what: &str, overrides: &[String]) -> Result<toml::Table, ConfigError> {
     let mut table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
         ConfigError::Syntax { what: what.to_owned(), message: e.to_string().trim().to_owned() }
     })?;
     for given in overrides {
         apply(&mut table, given)?;
     }
+    Ok(table)
+}
+
+/// Gives a table its type.
+///
+/// # Errors
+/// [`ConfigError`], naming the key.
+pub fn typed<T: DeserializeOwned>(table: toml::Table) -> Result<T, ConfigError> {
     serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|e| {
         let path = e.path().to_string();
         explain(&path, e.inner().message())

@@ -62,6 +62,7 @@ pub mod exit_code;
 pub mod expect;
 pub mod experiment;
 pub mod interrupt;
+pub mod lesson;
 pub mod link_bench;
 pub mod link_estimate;
 pub mod log;

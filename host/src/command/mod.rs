@@ -18,6 +18,7 @@ pub mod emulate;
 pub mod error;
 pub mod eval;
 pub mod info;
+mod lesson;
 pub mod list;
 pub mod output;
 pub mod parity;

@@ -8,6 +8,7 @@ use crate::data::{self, Dataset};
 use crate::exit_code::ExitCode;
 use crate::expect::{Expectation, Verdict};
 use crate::experiment::{Backward, Experiment, WarmStart};
+use crate::lesson;
 use crate::log::Bar;
 use crate::run::{Ending, Outcome, Run, Watch};
 use crate::run_folder::{RunFolder, file, timestamp};
@@ -15,6 +16,7 @@ use crate::run_report;
 use crate::summary::{EpochMetrics, Phase, Summary, Transfer};
 use crate::trainer::Tally;
 use crate::twin::{self, Measured, Twin};
+use serde::Serialize;
 use spikeloop_calibration::Codes;
 use spikeloop_hal::{LinkUse, Selector};
 use std::path::{Path, PathBuf};
@@ -83,10 +85,14 @@ pub enum Pretrain {
 /// # Errors
 /// A configuration, data set, chip or folder that cannot be used; a missed expectation.
 pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
-    let experiment = experiment(args)?;
+    let table = table(args)?;
+    if let Some(method) = lesson::method_of(&table) {
+        return super::lesson::run(args, context, method, table);
+    }
+    let experiment = experiment(args, table)?;
     super::use_threads(args.threads)?;
     let data = data::load(&experiment.task, args.data.as_deref()).map_err(anyhow::Error::from)?;
-    let folder = folder(args, &experiment)?;
+    let folder = folder(args, &experiment.name)?;
     let chip = open_chip(&experiment, args.threads, &choice(args, &folder))?;
     // Speaks when everything else is dropped.
     let (mut chip, _recording) = args.record.device(chip, &experiment, args.resume)?;
@@ -204,19 +210,25 @@ fn choice(args: &Args, folder: &RunFolder) -> Choice {
     }
 }
 
-/// The experiment that the arguments describe.
-fn experiment(args: &Args) -> Result<Experiment, CommandError> {
+/// The experiment file that the arguments name, or the one of the run that goes on, with overrides.
+fn table(args: &Args) -> Result<toml::Table, CommandError> {
     let usage = |e: config::ConfigError| CommandError::Usage(e.to_string());
     let kept = args.out.as_ref().map(|out| out.join(file::CONFIG));
-    let mut experiment: Experiment = match (&args.config, kept) {
-        (Some(given), _) => config::load(given, &args.set).map_err(usage)?,
+    match (&args.config, kept) {
+        (Some(given), _) => config::table(given, &args.set).map_err(usage),
         (None, Some(kept)) => {
             let folder = args.out.as_deref().unwrap_or(Path::new("."));
             RunFolder::open(folder).map_err(anyhow::Error::from)?;
-            config::load(&kept.to_string_lossy(), &args.set).map_err(usage)?
+            config::table(&kept.to_string_lossy(), &args.set).map_err(usage)
         }
-        (None, None) => return Err(CommandError::Usage("name an experiment".into())),
-    };
+        (None, None) => Err(CommandError::Usage("name an experiment".into())),
+    }
+}
+
+/// The experiment that the arguments describe.
+fn experiment(args: &Args, table: toml::Table) -> Result<Experiment, CommandError> {
+    let mut experiment: Experiment =
+        config::typed(table).map_err(|e| CommandError::Usage(e.to_string()))?;
     if let Some(chip) = &args.chip {
         experiment.chip.selector = Some(chip.to_string());
     }
@@ -254,13 +266,14 @@ fn check_same(args: &Args, experiment: &Experiment) -> Result<(), CommandError> 
     )))
 }
 
-fn folder(args: &Args, experiment: &Experiment) -> Result<RunFolder, CommandError> {
+/// The folder of the run: as given, or a new one named after the time and the experiment.
+pub(super) fn folder(args: &Args, name: &str) -> Result<RunFolder, CommandError> {
     let folder = match (&args.out, args.resume) {
         (Some(out), true) => RunFolder::open(out),
         (Some(out), false) => RunFolder::create(out),
         (None, _) => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-            let name = format!("{}-{}", timestamp(now), experiment.name);
+            let name = format!("{}-{name}", timestamp(now));
             RunFolder::create(&Path::new("runs").join(name))
         }
     };
@@ -305,7 +318,7 @@ fn tell(experiment: &Experiment, calibration: Option<&Chosen>) {
 /// # Errors
 /// [`CommandError::ExpectationMissed`] naming all that were missed, [`CommandError::Usage`] for a key that the
 /// summary does not have.
-pub fn judge(expectations: &[Expectation], summary: &Summary) -> Result<(), CommandError> {
+pub fn judge(expectations: &[Expectation], summary: &impl Serialize) -> Result<(), CommandError> {
     let value = serde_json::to_value(summary).map_err(anyhow::Error::from)?;
     let mut missed = Vec::new();
     for expectation in expectations {
