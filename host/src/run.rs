@@ -304,6 +304,9 @@ impl<'a> Run<'a> {
         self.earlier = self.counters();
         self.trainer.detach();
         self.on_twin = false;
+        if fresh && !on_twin {
+            self.trainer.restart_optimizer()?;
+        }
         self.trainer.attach(chip);
         if let Some(software_accuracy) = software {
             let evaluation = self.trainer.evaluate(&self.data.test, TRANSFER_ROUND)?;

@@ -207,6 +207,16 @@ impl<'a> Trainer<'a> {
         })
     }
 
+    /// Forgets the optimizer's moments. Squares of the small gradients at the end of a warm start in software would
+    /// make the first steps on the chip, where gradients are large again, many times the learning rate.
+    ///
+    /// # Errors
+    /// None for a trainer that could be made.
+    pub fn restart_optimizer(&mut self) -> Result<(), TrainError> {
+        self.optimizer = Optimizer::new(self.experiment.learning.optimizer, &self.network)?;
+        Ok(())
+    }
+
     /// From now on forward passes run on this chip, and the gradient goes back through what is known about it if
     /// the experiment says so.
     pub fn attach(&mut self, chip: ChipLoop) {
