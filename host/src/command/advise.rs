@@ -18,7 +18,7 @@ use std::path::PathBuf;
 /// Arguments of `advise`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Experiment file, or the name of a shipped one: yinyang, digits, mnist16, fashion16
+    /// Experiment file, or the name of a shipped one (see `spikeloop experiments`)
     #[arg(value_name = "CONFIG")]
     pub config: String,
     /// Which chip.

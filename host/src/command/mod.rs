@@ -17,6 +17,7 @@ pub mod doctor;
 pub mod emulate;
 pub mod error;
 pub mod eval;
+pub mod experiments;
 pub mod info;
 mod lesson;
 pub mod list;
@@ -114,6 +115,8 @@ pub enum Verb {
     Calibrate(calibrate::Args),
     /// Look at calibrations that were made
     Calibration(calibration::Args),
+    /// Show the experiments inside the program, or print the file of one
+    Experiments(experiments::Args),
     /// Learn a task, in software or with a chip in the loop
     Train(train::Args),
     /// Show what the weights of a run are worth on a chip
@@ -275,6 +278,7 @@ fn dispatch(verb: &Verb, context: &Context) -> Result<ExitCode, CommandError> {
         Verb::Emulate(args) => emulate::run(args, context),
         Verb::Calibrate(args) => calibrate::run(args, context),
         Verb::Calibration(args) => calibration::run(args, context),
+        Verb::Experiments(args) => experiments::run(args, context),
         Verb::Train(args) => train::run(args, context),
         Verb::Eval(args) => eval::run(args, context),
         Verb::Parity(args) => parity::run(args, context),

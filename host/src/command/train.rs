@@ -25,7 +25,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 /// Arguments of `train`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Experiment file, or the name of a shipped one: yinyang, digits, mnist16, fashion16
+    /// Experiment file, or the name of a shipped one (see `spikeloop experiments`)
     #[arg(value_name = "CONFIG", required_unless_present = "resume")]
     pub config: Option<String>,
     /// Chip to learn on, instead of the experiment's
