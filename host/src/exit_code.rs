@@ -18,6 +18,7 @@ use crate::checkpoint::CheckpointError;
 use crate::chip_loop::LoopError;
 use crate::data::DataError;
 use crate::experiment::ExperimentError;
+use crate::lesson::LessonError;
 use crate::robustness::StudyError;
 use crate::run::RunError;
 use crate::run_folder::RunFolderError;
@@ -120,6 +121,24 @@ impl ExitCode {
             RunError::Folder(error) => Self::of_folder(error),
             RunError::Twin(error) => Self::of_twin(error),
             RunError::Model(error) => Self::of_model(error),
+            RunError::RunAway { .. } => Self::Other,
+        }
+    }
+
+    /// The class of what stopped a lesson.
+    #[must_use]
+    pub fn of_lesson(error: &LessonError) -> Self {
+        match error {
+            LessonError::Config(_) | LessonError::Value { .. } | LessonError::NoChip { .. } => {
+                Self::Usage
+            }
+            LessonError::Data(error) => Self::of_data(error),
+            LessonError::Model(error) => Self::of_model(error),
+            LessonError::Loop(error) => Self::of_loop(error),
+            LessonError::Folder(error) => Self::of_folder(error),
+            LessonError::State { .. } => Self::Files,
+            LessonError::Interrupted => Self::Interrupted,
+            LessonError::RunAway { .. } => Self::Other,
         }
     }
 
@@ -153,6 +172,7 @@ impl ExitCode {
             TrainError::Loop(error) => Self::of_loop(error),
             TrainError::Model(error) => Self::of_model(error),
             TrainError::Experiment(error) => Self::of_experiment(error),
+            TrainError::RunAway(_) => Self::Other,
         }
     }
 

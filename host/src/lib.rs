@@ -73,6 +73,7 @@ pub mod recording;
 pub mod report;
 pub mod robustness;
 pub mod run;
+pub mod run_away;
 pub mod run_folder;
 pub mod run_report;
 pub mod summary;

@@ -49,9 +49,28 @@ pub enum RunError {
     /// The digital twin cannot be used.
     #[error(transparent)]
     Twin(#[from] TwinError),
+    /// Learning has run away.
+    #[error("epoch {epoch}: {source}. {}", kept_line(*kept, folder))]
+    RunAway {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Epochs that were complete when the checkpoint was written, if one was.
+        kept: Option<usize>,
+        /// The run's folder.
+        folder: String,
+        /// What was seen.
+        source: TrainError,
+    },
     /// The method needs what the chip does not return.
     #[error(transparent)]
     Model(#[from] spikeloop_models::error::ModelError),
+}
+
+fn kept_line(kept: Option<usize>, folder: &str) -> String {
+    match kept {
+        Some(epochs) => format!("The checkpoint of epoch {epochs} is kept in {folder}"),
+        None => "Nothing was saved yet".to_owned(),
+    }
 }
 
 impl From<LoopError> for RunError {
@@ -337,7 +356,7 @@ impl<'a> Run<'a> {
                 (self.trainer.position.epoch, self.trainer.position.tally.samples);
             let rate = self.trainer.learning_rate();
             let started = Instant::now();
-            let step = self.trainer.step()?;
+            let step = self.trainer.step().map_err(|e| self.run_away(epoch, e))?;
             self.learning_time += started.elapsed();
             match step {
                 Step::Batch => {
@@ -446,6 +465,16 @@ impl<'a> Run<'a> {
         };
         checkpoint::save(&self.folder, &self.trainer, &header)?;
         Ok(())
+    }
+
+    /// Says what is left of a run that ran away in `epoch`, from 0.
+    fn run_away(&self, epoch: usize, source: TrainError) -> RunError {
+        if !matches!(source, TrainError::RunAway(_)) {
+            return source.into();
+        }
+        let folder = self.folder.path().display().to_string();
+        let kept = checkpoint::load(&self.folder).ok().map(|saved| saved.header.position.epoch);
+        RunError::RunAway { epoch: epoch + 1, kept, folder, source }
     }
 
     fn finish(&mut self) -> Result<Outcome, RunError> {

@@ -8,6 +8,7 @@
 use crate::chip_loop::{ChipLoop, LoopError};
 use crate::data::{Dataset, Split};
 use crate::experiment::{Backward, Experiment, ExperimentError, WarmStart};
+use crate::run_away::{self, Sign};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use spikeloop_calibration::in_loop::{self, Estimator};
@@ -51,6 +52,11 @@ pub enum TrainError {
     /// The experiment.
     #[error(transparent)]
     Experiment(#[from] ExperimentError),
+    /// Numbers that are none, or a layer that fires all the time.
+    #[error(
+        "{0}: learning has run away. Learn more slowly (learning.rate), start from smaller weights (learning.init), or add a penalty on spikes (learning.regularisers)"
+    )]
+    RunAway(Sign),
 }
 
 /// Sums over the samples seen so far in an epoch or an evaluation.
@@ -384,6 +390,8 @@ impl<'a> Trainer<'a> {
             (&self.batch, &self.labels, &mut self.method, &mut self.part);
         let size = batch.samples();
         let estimator = &mut self.estimator;
+        let before = tally.loss;
+        let mut fired = vec![0; network.layers.len() - 1];
         let mut learn = |range: std::ops::Range<usize>,
                          observation: Option<&Observation<f32>>|
          -> Result<(), TrainError> {
@@ -391,7 +399,11 @@ impl<'a> Trainer<'a> {
             let labels = &labels[range.clone()];
             let chunk =
                 Chunk { inputs: part, labels, first: range.start, batch: size, tie_break_key: key };
-            tally.add(method.accumulate(&chunk, observation)?, labels);
+            let outcomes = method.accumulate(&chunk, observation)?;
+            tally.add(outcomes, labels);
+            for (sum, spikes) in fired.iter_mut().zip(&outcomes.spikes) {
+                *sum += spikes.iter().map(|n| u64::from(*n)).sum::<u64>();
+            }
             if let (Some(estimator), Some(observation)) = (estimator.as_mut(), observation) {
                 estimator.update(part, observation, network);
             }
@@ -416,7 +428,10 @@ impl<'a> Trainer<'a> {
         });
         let gradients = thinned.as_ref().unwrap_or(gradients);
         self.optimizer.step(&mut self.network, gradients, rate, &limits)?;
-        Ok(tally)
+        match run_away::sign(tally.loss - before, size, &fired, &self.network) {
+            Some(sign) => Err(TrainError::RunAway(sign)),
+            None => Ok(tally),
+        }
     }
 
     /// Order of the training samples in `epoch`: a Fisher–Yates shuffle from a stream of its own.

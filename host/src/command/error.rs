@@ -86,6 +86,7 @@ fn class(cause: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
         .or_else(|| known(cause, |_: &crate::config::ConfigError| ExitCode::Usage))
         .or_else(|| known(cause, ExitCode::of))
         .or_else(|| known(cause, ExitCode::of_run))
+        .or_else(|| known(cause, ExitCode::of_lesson))
         .or_else(|| known(cause, ExitCode::of_twin))
         .or_else(|| known(cause, ExitCode::of_study))
         .or_else(|| known(cause, ExitCode::of_training))
