@@ -59,7 +59,7 @@ pub enum RunError {
         /// The run's folder.
         folder: String,
         /// What was seen.
-        source: TrainError,
+        source: Box<TrainError>,
     },
     /// The method needs what the chip does not return.
     #[error(transparent)]
@@ -474,7 +474,7 @@ impl<'a> Run<'a> {
         }
         let folder = self.folder.path().display().to_string();
         let kept = checkpoint::load(&self.folder).ok().map(|saved| saved.header.position.epoch);
-        RunError::RunAway { epoch: epoch + 1, kept, folder, source }
+        RunError::RunAway { epoch: epoch + 1, kept, folder, source: source.into() }
     }
 
     fn finish(&mut self) -> Result<Outcome, RunError> {
