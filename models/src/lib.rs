@@ -120,6 +120,7 @@ pub mod real;
 pub mod regularise;
 pub mod spike_train;
 pub mod surrogate;
+pub mod task;
 
 pub use error::{ModelError, Result};
 pub use layer::{Layer, LayerSpec};

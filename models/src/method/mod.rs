@@ -5,6 +5,9 @@
 //! ([`Requirements`]), checked before the first run.
 
 pub mod bptt;
+pub mod decolle;
+pub mod eprop;
+pub mod rtrl;
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};

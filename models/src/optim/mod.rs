@@ -102,7 +102,11 @@ impl Rule {
         }
     }
 
-    fn check(self) -> Result<()> {
+    /// Checks the constants.
+    ///
+    /// # Errors
+    /// The first one out of range.
+    pub(crate) fn check(self) -> Result<()> {
         let decay = |what, got: f64| {
             if (0.0..1.0).contains(&got) {
                 Ok(())
@@ -299,7 +303,14 @@ impl<F: Real> Optimizer<F> {
 }
 
 /// One step of one matrix.
-fn update<F: Real>(rule: Rule, steps: u64, w: &mut [F], g: &[F], moments: &mut [Vec<F>], eta: f64) {
+pub(crate) fn update<F: Real>(
+    rule: Rule,
+    steps: u64,
+    w: &mut [F],
+    g: &[F],
+    moments: &mut [Vec<F>],
+    eta: f64,
+) {
     let t = steps.min(i32::MAX as u64) as i32;
     match (rule, moments) {
         (Rule::Adam { beta1, beta2, epsilon }, [m, v]) => {

@@ -11,9 +11,9 @@ use crate::spike_train::SpikeTrains;
 
 /// Partial gradient of one layer, rows padded as the weights.
 #[derive(Clone, Debug)]
-pub(super) struct LaneGradient<F> {
-    pub(super) weights: Aligned<F>,
-    pub(super) recurrent: Aligned<F>,
+pub(in crate::method) struct LaneGradient<F> {
+    pub(in crate::method) weights: Aligned<F>,
+    pub(in crate::method) recurrent: Aligned<F>,
 }
 
 impl<F: Real> LaneGradient<F> {
@@ -32,7 +32,7 @@ impl<F: Real> LaneGradient<F> {
 
 /// Adjoints of one layer at the state being visited; `stride` entries each.
 #[derive(Clone, Debug)]
-pub(super) struct LayerAdjoint<F> {
+pub(in crate::method) struct LayerAdjoint<F> {
     /// Of what the units send.
     s: Aligned<F>,
     /// Of the membrane, then of the membrane before its reset.
@@ -40,7 +40,7 @@ pub(super) struct LayerAdjoint<F> {
     /// Of the current.
     i: Aligned<F>,
     /// Part of the adjoint of the spikes that is the same at all states (regularisers).
-    pub(super) constant: Aligned<F>,
+    pub(in crate::method) constant: Aligned<F>,
     /// Whether any entry of `constant` differs from 0.
     pub(super) constant_active: bool,
     /// Last state with an adjoint.
@@ -49,10 +49,10 @@ pub(super) struct LayerAdjoint<F> {
 
 /// Adjoints of a network.
 #[derive(Clone, Debug)]
-pub(super) struct Adjoints<F> {
-    pub(super) layers: Vec<LayerAdjoint<F>>,
+pub(in crate::method) struct Adjoints<F> {
+    pub(in crate::method) layers: Vec<LayerAdjoint<F>>,
     /// Of the membranes of the readout `[state, unit padded]`.
-    pub(super) readout: Aligned<F>,
+    pub(in crate::method) readout: Aligned<F>,
 }
 
 impl<F: Real> Adjoints<F> {
@@ -76,13 +76,16 @@ impl<F: Real> Adjoints<F> {
         Self { layers, readout: Aligned::zeros(network.steps * stride) }
     }
 
-    /// Before the last state. A layer starts one state below the one above it, or at the last state
-    /// if a regulariser acts on it.
-    fn start(&mut self, steps: usize, last: usize) {
+    /// Before the last state. A layer starts one state below the one that teaches it (the one above,
+    /// or the readout with `direct` feedback), or at the last state if a regulariser acts on it.
+    fn start(&mut self, steps: usize, last: usize, direct: bool) {
+        let top = self.layers.len() - 1;
         let mut above = last + 1;
-        for layer in self.layers.iter_mut().rev() {
+        for (l, layer) in self.layers.iter_mut().enumerate().rev() {
             layer.start = if layer.constant_active { steps - 1 } else { above.saturating_sub(1) };
-            above = layer.start;
+            if l == top || !direct {
+                above = layer.start;
+            }
             layer.s.copy_from_slice(&layer.constant);
             layer.q.fill(F::zero());
             layer.i.fill(F::zero());
@@ -91,7 +94,10 @@ impl<F: Real> Adjoints<F> {
 }
 
 /// Adds the gradient of one sample whose forward pass is in `trace`. `last` is the last state whose
-/// readout has an adjoint; `measured` is empty without an observation.
+/// readout has an adjoint; `measured` is empty without an observation. With `feedback`, one matrix
+/// `[class, unit padded]` for every hidden layer, the error of the readout reaches each hidden layer
+/// through it alone, and none travels along recurrent weights.
+#[allow(clippy::too_many_arguments, reason = "what a sample consists of")]
 pub(super) fn backward<F: Real>(
     network: &Compiled<F>,
     trace: &Trace<F>,
@@ -100,8 +106,9 @@ pub(super) fn backward<F: Real>(
     input: (&SpikeTrains, usize),
     measured: &[LayerObservation<F>],
     last: usize,
+    feedback: Option<&[Aligned<F>]>,
 ) {
-    adjoints.start(network.steps, last);
+    adjoints.start(network.steps, last, feedback.is_some());
     let first = adjoints.layers.iter().map(|layer| layer.start).max().unwrap_or(0);
     for t in (1..=first).rev() {
         for (index, layer) in network.layers.iter().enumerate() {
@@ -124,10 +131,23 @@ pub(super) fn backward<F: Real>(
             add_rows(&mut gradients[index].weights, &own.i, source.at(t - 1));
             if layer.recurrent.is_some() {
                 add_rows(&mut gradients[index].recurrent, &own.i, own_trace.events(t - 1));
-                backproject(&mut own.s, &layer.recurrent_transposed, &own.i[..layer.units]);
             }
-            if let Some(below) = below.last_mut() {
-                backproject(&mut below.s, &layer.transposed, &own.i[..layer.units]);
+            let error = &own.i[..layer.units];
+            match feedback {
+                None => {
+                    if layer.recurrent.is_some() {
+                        backproject(&mut own.s, &layer.recurrent_transposed, error);
+                    }
+                    if let Some(below) = below.last_mut() {
+                        backproject(&mut below.s, &layer.transposed, error);
+                    }
+                }
+                Some(feedback) if !layer.spikes() => {
+                    for (hidden, matrix) in below.iter_mut().zip(feedback) {
+                        backproject(&mut hidden.s, matrix, error);
+                    }
+                }
+                Some(_) => {}
             }
         }
     }

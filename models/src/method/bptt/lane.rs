@@ -4,10 +4,11 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::backward::{Adjoints, LaneGradient, backward};
-use super::{BpttConfig, LANES};
+use super::{BpttConfig, Credit, LANES};
 use crate::engine::{Compiled, Trace, forward};
 use crate::kernel::rows::{padded, sum_rows};
 use crate::loss::{LossScratch, Readout, SampleLoss};
+use crate::method::rtrl::Sensitivities;
 use crate::method::{Chunk, Gradients};
 use crate::observation::Observation;
 use crate::random::mix;
@@ -20,6 +21,7 @@ pub(super) struct Task<'a, F> {
     pub(super) config: &'a BpttConfig,
     pub(super) chunk: &'a Chunk<'a>,
     pub(super) observation: Option<&'a Observation<F>>,
+    pub(super) credit: &'a Credit<F>,
     pub(super) batch_counts: Option<Vec<Vec<f64>>>,
 }
 
@@ -39,6 +41,8 @@ pub(super) struct Lane<F> {
     /// Spikes of each unit of each hidden layer over the samples of this lane.
     pub(super) batch_counts: Vec<Vec<f64>>,
     regularisation: f64,
+    /// Made when it is first needed.
+    forward_mode: Option<Sensitivities<F>>,
 }
 
 /// Indices in the chunk of the samples that lane `lane` takes.
@@ -60,6 +64,7 @@ impl<F: Real> Lane<F> {
             spikes: Vec::new(),
             batch_counts: Vec::new(),
             regularisation: 0.0,
+            forward_mode: None,
         }
     }
 
@@ -98,15 +103,19 @@ impl<F: Real> Lane<F> {
             self.results.push(result);
             let measured = task.observation.map_or(&[][..], |o| &o.layers);
             let input = (task.chunk.inputs, sample);
-            backward(
-                task.network,
-                &self.trace,
-                &mut self.adjoints,
-                &mut self.gradients,
-                input,
-                measured,
-                result.last,
-            );
+            let (network, trace, last) = (task.network, &self.trace, result.last);
+            let (adjoints, gradients) = (&mut self.adjoints, &mut self.gradients);
+            let feedback = match task.credit {
+                Credit::ThroughTime => None,
+                Credit::Direct(feedback) => Some(feedback.as_slice()),
+                Credit::Forward => {
+                    let memory =
+                        self.forward_mode.get_or_insert_with(|| Sensitivities::new(network));
+                    memory.run(network, trace, adjoints, gradients, input, measured, last);
+                    continue;
+                }
+            };
+            backward(network, trace, adjoints, gradients, input, measured, last, feedback);
         }
     }
 

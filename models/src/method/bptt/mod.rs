@@ -23,7 +23,7 @@
 //! **Order.** Sample `i` of the batch adds to lane `i mod 8`; lanes are summed in order. The result
 //! depends neither on the number of threads nor on how the batch is cut into chunks.
 
-mod backward;
+pub(super) mod backward;
 mod lane;
 
 use rayon::prelude::*;
@@ -32,6 +32,7 @@ use self::lane::{Lane, Task};
 use super::{Chunk, Gradients, Method, Need, Outcomes, Requirements};
 use crate::engine::{Compiled, check_inputs, check_observation};
 use crate::error::{ModelError, Result};
+use crate::kernel::aligned::Aligned;
 use crate::loss::Loss;
 use crate::network::Network;
 use crate::observation::Observation;
@@ -54,10 +55,22 @@ pub struct BpttConfig {
     pub sigma_at_measured_spikes: bool,
 }
 
+/// How the error of the readout is turned into gradients.
+#[derive(Clone, Debug)]
+pub(super) enum Credit<F> {
+    /// Back-propagation through time.
+    ThroughTime,
+    /// Straight to every hidden layer, through one matrix `[class, unit padded]` each: e-prop.
+    Direct(Vec<Aligned<F>>),
+    /// Sensitivities carried forward: real-time recurrent learning.
+    Forward,
+}
+
 /// Back-propagation through time.
 #[derive(Clone, Debug)]
 pub struct Bptt<F> {
     config: BpttConfig,
+    credit: Credit<F>,
     network: Compiled<F>,
     lanes: Vec<Lane<F>>,
     outcomes: Outcomes,
@@ -73,6 +86,15 @@ impl<F: Real> Bptt<F> {
     /// # Errors
     /// A network, loss or regulariser out of range; a surrogate that needs more than one sample.
     pub fn new(network: &Network<F>, config: BpttConfig) -> Result<Self> {
+        Self::with_credit(network, config, Credit::ThroughTime)
+    }
+
+    /// The same batches, lanes and losses with another way to assign credit.
+    pub(super) fn with_credit(
+        network: &Network<F>,
+        config: BpttConfig,
+        credit: Credit<F>,
+    ) -> Result<Self> {
         let compiled = Compiled::new(network)?;
         config.loss.check()?;
         config.regularisers.iter().try_for_each(|r| r.check())?;
@@ -92,6 +114,7 @@ impl<F: Real> Bptt<F> {
             Outcomes { spikes: vec![Vec::new(); compiled.hidden()], ..Outcomes::default() };
         Ok(Self {
             config,
+            credit,
             network: compiled,
             lanes,
             outcomes,
@@ -105,6 +128,10 @@ impl<F: Real> Bptt<F> {
     #[must_use]
     pub fn config(&self) -> &BpttConfig {
         &self.config
+    }
+
+    pub(super) fn set_credit(&mut self, credit: Credit<F>) {
+        self.credit = credit;
     }
 
     fn check(&self, chunk: &Chunk<'_>, observation: Option<&Observation<F>>) -> Result<()> {
@@ -179,7 +206,8 @@ impl<F: Real> Method<F> for Bptt<F> {
     ) -> Result<&Outcomes> {
         self.check(chunk, observation)?;
         let (network, config) = (&self.network, &self.config);
-        let mut task = Task { network, config, chunk, observation, batch_counts: None };
+        let credit = &self.credit;
+        let mut task = Task { network, config, chunk, observation, credit, batch_counts: None };
         if config.regularisers.iter().any(|r| r.needs_whole_batch()) {
             task.batch_counts = Some(batch_counts(&mut self.lanes, &task));
         }
