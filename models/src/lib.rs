@@ -97,7 +97,7 @@
 //! * **Work proportional to spikes.** Weight rows are gathered and weight gradients scattered at
 //!   spikes; no array over time, batch and inputs exists.
 //!
-//! **Not supported**: convolutions, delays, trainable time constants, the batch-normalised
+//! **Not supported**: convolutions (but in [`method::decolle`]), delays, trainable time constants, the batch-normalised
 //! SuperSpike in training.
 
 pub mod checkpoint;

@@ -20,6 +20,8 @@ const SAMPLES: usize = 32;
 const ROUNDS: usize = 40;
 /// Distance of the variance from 1 that is good enough (published).
 const VARIANCE: f64 = 0.1;
+/// Variance of a membrane that does not move, for what rounding leaves of it.
+const CONSTANT: f64 = 1e-12;
 /// Distance of the mean from 0 that is good enough (published).
 const MEAN: f64 = 0.2;
 
@@ -54,8 +56,7 @@ impl<F: Real> Decolle<F> {
     fn initialise_layer(&mut self, l: usize, inputs: &SpikeTrains) -> Result<Spread> {
         let mut spread = self.spread(l, inputs);
         while !spread.reached() && spread.rounds < ROUNDS {
-            // NaN fails as well.
-            if !(spread.variance > 1e-12) {
+            if spread.variance.is_nan() || spread.variance <= CONSTANT {
                 return Err(ModelError::Architecture {
                     layer: l,
                     problem: "has a constant membrane on the samples of the initialisation: use samples with more spikes, a longer trial or a larger gain",

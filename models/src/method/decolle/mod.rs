@@ -350,7 +350,7 @@ impl<F: Real> Decolle<F> {
             let count = (samples.len() * layer.geometry.units.units()) as f64;
             let seen = samples.iter().map(|s| s.layers[l].triggered).sum::<usize>() as f64 / count;
             let step = TRIGGER_STEP * (seen / share - 1.0).clamp(-1.0, 1.0);
-            layer.threshold = layer.threshold * F::of(1.0 + step);
+            layer.threshold *= F::of(1.0 + step);
         }
     }
 

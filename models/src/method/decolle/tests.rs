@@ -109,16 +109,16 @@ mod oracle {
         let mut x = vec![0.0; net.input.units()];
         input.iter().for_each(|id| x[usize::from(*id)] += 1.0);
         for (layer, s) in net.layers.iter().zip(states) {
-            for k in 0..s.p.len() {
-                s.p[k] = c.alpha * s.p[k] + (1.0 - c.alpha) * s.q[k];
-                s.q[k] = c.beta * s.q[k] + (1.0 - c.beta) * c.gain * x[k];
+            for ((p, q), x) in s.p.iter_mut().zip(&mut s.q).zip(&x) {
+                *p = c.alpha * *p + (1.0 - c.alpha) * *q;
+                *q = c.beta * *q + (1.0 - c.beta) * c.gain * x;
             }
             let drive = drive(layer, &layer.weights, &layer.bias, &s.p);
-            for k in 0..s.u.len() {
-                let spike = f64::from(u8::from(s.u[k] > 0.0));
-                s.r[k] = c.alpha_refractory * s.r[k]
+            for ((r, u), drive) in s.r.iter_mut().zip(&mut s.u).zip(drive) {
+                let spike = f64::from(u8::from(*u > 0.0));
+                *r = c.alpha_refractory * *r
                     - (1.0 - c.alpha_refractory) * c.refractory_weight * spike;
-                s.u[k] = drive[k] + s.r[k];
+                *u = drive + *r;
             }
             x = tops(layer, &s.u).iter().map(|k| f64::from(u8::from(s.u[*k] > 0.0))).collect();
         }
@@ -168,7 +168,7 @@ fn membranes_and_gradients_are_those_of_the_equations() {
         let mut states: Vec<_> = labels.iter().map(|_| oracle::rest(&net)).collect();
         let mut numeric: Vec<Vec<f64>> =
             net.layers.iter().map(|l| vec![0.0; l.weights.len() + l.bias.len()]).collect();
-        let mut loss = vec![0.0; 3];
+        let mut loss = [0.0; 3];
         net.begin(3);
         for t in 0..9 {
             net.step(&batch, t);
@@ -432,7 +432,7 @@ fn error_triggered_learning_keeps_its_share() {
     let labels: Vec<u16> = (0..10).map(|k| k % 3).collect();
     let batch = Batch { inputs: &inputs, labels: &labels, key: 3 };
     net.begin(10);
-    let (mut taught, mut possible) = (vec![0.0; 3], vec![0.0; 3]);
+    let (mut taught, mut possible) = ([0.0; 3], [0.0; 3]);
     for t in 0..300 {
         net.step(&batch, t);
         for l in (0..3).filter(|_| t >= 200) {

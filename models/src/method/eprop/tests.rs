@@ -197,11 +197,11 @@ fn equals_eligibility_traces_carried_forward() {
             let parts: Vec<_> = samples
                 .map(|(b, label)| forward_traces(&network, &inputs, b, *label, &matrices))
                 .collect();
-            for l in 0..2 {
+            for (l, got) in got.layers[..2].iter().enumerate() {
                 let sum = |m: usize| (&parts[0][l][m] + &parts[1][l][m]) / 2.0;
                 let what = format!("{spec:?} {feedback:?} layer {l}");
-                assert_close(&got.layers[l].weights, &sum(0), &what);
-                assert_close(got.layers[l].recurrent.as_ref().unwrap(), &sum(1), &what);
+                assert_close(&got.weights, &sum(0), &what);
+                assert_close(got.recurrent.as_ref().unwrap(), &sum(1), &what);
             }
         }
     }
