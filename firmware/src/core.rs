@@ -34,6 +34,9 @@ pub struct Trial {
     pub number: u64,
     /// Length in ticks.
     pub duration: Tick,
+    /// Another trial of the same run comes after this one. A core that computes many trials at once
+    /// may wait for it.
+    pub more: bool,
 }
 
 /// How a trial ended.
@@ -50,8 +53,13 @@ pub struct Outcome {
 /// What came of a call of [`Core::poll`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// The oldest trial goes on.
+    /// The oldest trial goes on: poll again at once.
     Running,
+    /// The oldest trial goes on by itself, and there is nothing to do here until the core asks to be
+    /// polled. How it asks is between the core and whoever runs the server's loop.
+    Working,
+    /// The core does nothing: it waits for [more](Trial::more) trials of the run.
+    Starved,
     /// The oldest trial is complete and everything it brought back has been emitted.
     Done(Outcome),
 }
@@ -78,10 +86,11 @@ pub trait Emit {
 ///                      └────────────────── no trial under way ◄─────────────┘
 /// ```
 ///
-/// Two kinds of chip fit. One that lives in real time takes one trial at a time, holds a few events
+/// Three kinds of chip fit. One that lives in real time takes one trial at a time, holds a few events
 /// in advance and moves with `now_ns`: it must not run past the last injected event until the trial
 /// is sealed. One that computes whole trials takes as many as it likes, waits for `seal`, and does
-/// all the work in one `poll`.
+/// all the work in one `poll`. One that works beside the server takes trials of the next runs as well
+/// and emits what is done when it is polled; meanwhile the server talks to the host.
 ///
 /// Nothing here knows of frames or of buffers; nothing here reads a clock.
 pub trait Core {
@@ -109,7 +118,8 @@ pub trait Core {
         true
     }
 
-    /// Whether another trial may begin.
+    /// Whether another trial may begin. It may be one of the next run although trials of this one are
+    /// under way; trials are emitted in the order in which they began.
     fn ready(&self) -> bool;
 
     /// Begins a trial from the resting state.

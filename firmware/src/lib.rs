@@ -20,12 +20,13 @@
 //!     give what the link brought to server.receive()
 //!     server.poll(now)
 //!     offer server.transmit() to the link, tell server.sent() how much of it went
-//!     if there was nothing to do: sleep until bytes come or server.deadline()
+//!     if there was nothing to do: sleep until bytes come, the core asks for it, or server.deadline()
 //! }
 //! ```
 //!
 //! The crate is `no_std` and does not allocate. With the feature `std` any chip that a process can
-//! reach becomes a core (`board::ChipCore`); with `emulator` that chip can be the emulated one.
+//! reach becomes a core, in the server's thread (`board::ChipCore`) or beside it (`board::BesideCore`:
+//! the virtual board).
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(all(test, not(feature = "std")))]

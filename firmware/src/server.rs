@@ -42,7 +42,8 @@ const SMALL: usize = 64;
 pub enum Activity {
     /// Poll again at once.
     Busy,
-    /// Nothing to do until bytes arrive, the link takes output, or [`Server::deadline`] comes.
+    /// Nothing to do until bytes arrive, the link takes output, [`Server::deadline`] comes, or a core
+    /// that [works by itself](crate::Progress::Working) asks for it.
     Idle,
 }
 
@@ -459,7 +460,7 @@ impl<C: Core> State<'_, C> {
     }
 
     fn block(&mut self, block: StimulusBlock<'_>) -> Verdict {
-        let trial = Trial { number: block.trial, duration: block.duration };
+        let trial = Trial { number: block.trial, duration: block.duration, more: false };
         if self.schedule.arriving().is_some_and(|open| open != trial) {
             return Verdict::Refuse(RefusalCode::OutOfPlace, 0, 0);
         }

@@ -2,8 +2,9 @@
 //! address or memory.
 //!
 //! ```text
-//! client ══ pty · TCP · memory ══ serve: bytes ─► Server ─► EmulatedCore      (one thread a board)
+//! client ══ pty · TCP · memory ══ serve: bytes ─► Server ─► BesideCore ─► Emulator
 //!                                         bytes ◄─┘
+//!                                 └────── the board's thread ──────┘      └ a thread of its own
 //! ```
 //!
 //! A board serves one client at a time, any number one after the other. What a client left
@@ -24,18 +25,19 @@
 mod serve;
 
 use serve::Door;
-use spikeloop_firmware::board::{EmulatedCore, Memory};
+use spikeloop_firmware::board::{BesideCore, Memory};
 use spikeloop_firmware::{Core, Server};
 use spikeloop_hal::emulator::Emulator;
 use spikeloop_hal::registry::{Board, Registry};
 use spikeloop_hal::{Chip, Error, Selector};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::io::DuplexStream;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Where a board is to be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +122,7 @@ impl VirtualBoard {
         let place = place.clone();
         let thread = std::thread::Builder::new()
             .name("spikeloop-board".into())
-            .spawn(move || board_thread(emulator, &place, &entry, &ready, stopped))
+            .spawn(move || board_thread(emulator, threads, &place, &entry, &ready, stopped))
             .map_err(|source| Error::Open { device: "a thread for the board".into(), source })?;
         let Ready { selector, link } = started.recv().unwrap_or_else(|_| {
             let source = io::Error::other("the board's thread ended");
@@ -198,6 +200,7 @@ impl Entry {
 /// The whole life of a board.
 fn board_thread(
     emulator: Emulator,
+    threads: usize,
     place: &Place,
     entry: &Entry,
     ready: &mpsc::Sender<Result<Ready, Error>>,
@@ -208,13 +211,16 @@ fn board_thread(
     let result = runtime.map_err(open).and_then(|runtime| {
         runtime.block_on(async {
             let (mut door, ready_now) = Door::open(place, entry).await?;
-            let core = EmulatedCore::new(emulator);
+            let wake = Arc::new(Notify::new());
+            let bell = Arc::clone(&wake);
+            let core = BesideCore::new(emulator, threads, move || bell.notify_one());
+            let core = core.map_err(open)?;
             let mut memory = Memory::new(core.capabilities());
             let mut server = Server::new(core, memory.buffers())
                 .map_err(|error| open(io::Error::other(error.to_string())))?;
             // Whoever started the board may be gone already; then it stops at once below.
             let _ = ready.send(Ok(ready_now));
-            door.serve(&mut server, stop).await;
+            door.serve(&mut server, &wake, stop).await;
             Ok(())
         })
     });

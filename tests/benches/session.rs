@@ -4,12 +4,17 @@
 //! 256 inputs, 246 hidden neurons, 10 readouts, 57 input events a trial (MNIST at 16x16), about 22 hidden
 //! spikes a trial. Compare the ways within one run: the machine does not matter for the ratio. The batch
 //! goes out in four runs of 25 trials, all in flight, as a training behind a link does.
+//!
+//! **A batch alone** begins with nothing under way and ends with nothing under way, as in a training, in
+//! which the weights change between batches: that is the figure that counts. **In a stream** the next
+//! batch follows before the last one is back: what is left when nobody waits for the link.
 #![allow(clippy::expect_used, reason = "a bench may stop where its own set-up is wrong")]
 #![allow(missing_docs, reason = "criterion's macros")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use spikeloop_hal::{Chip, ChipConfig, Observables, SpikeEvent, Stimulus};
+use spikeloop_hal::{Chip, ChipConfig, Observables, SpikeEvent, Stimulus, Ticket};
 use spikeloop_tests::boards::{self, Way};
+use std::collections::VecDeque;
 use std::hint::black_box;
 
 const HIDDEN: usize = 246;
@@ -70,7 +75,7 @@ fn stimuli() -> Vec<Stimulus> {
 /// The whole batch, as many runs in flight as fit.
 fn batch(chip: &mut dyn Chip, stimuli: &[Stimulus], per_run: usize, out: &mut Observables) {
     let depth = usize::from(chip.capabilities().buffers.runs_in_flight);
-    let mut waiting = std::collections::VecDeque::new();
+    let mut waiting = VecDeque::new();
     let mut parts = stimuli.chunks(per_run);
     loop {
         while waiting.len() < depth
@@ -81,6 +86,27 @@ fn batch(chip: &mut dyn Chip, stimuli: &[Stimulus], per_run: usize, out: &mut Ob
         let Some(ticket) = waiting.pop_front() else { return };
         chip.collect(ticket, out).expect("a run comes back");
         black_box(&out.spikes);
+    }
+}
+
+/// The whole batch on the heels of the one before: as many runs come back as go out, and `waiting` ones
+/// stay under way.
+fn stream(
+    chip: &mut dyn Chip,
+    stimuli: &[Stimulus],
+    per_run: usize,
+    waiting: &mut VecDeque<Ticket>,
+    out: &mut Observables,
+) {
+    let depth = usize::from(chip.capabilities().buffers.runs_in_flight);
+    for part in stimuli.chunks(per_run) {
+        if waiting.len() == depth
+            && let Some(ticket) = waiting.pop_front()
+        {
+            chip.collect(ticket, out).expect("a run comes back");
+            black_box(&out.spikes);
+        }
+        waiting.push_back(chip.submit(part).expect("a run that fits"));
     }
 }
 
@@ -95,8 +121,12 @@ fn ways(c: &mut Criterion) {
                 let config = network(chip.as_ref(), traces);
                 chip.configure(&config).expect("a configuration that fits");
                 let mut out = Observables::default();
-                group.bench_function(format!("{way:?}"), |b| {
+                group.bench_function(format!("{way:?}, alone"), |b| {
                     b.iter(|| batch(chip.as_mut(), &stimuli, per_run, &mut out));
+                });
+                let mut waiting = VecDeque::new();
+                group.bench_function(format!("{way:?}, in a stream"), |b| {
+                    b.iter(|| stream(chip.as_mut(), &stimuli, per_run, &mut waiting, &mut out));
                 });
                 drop((chip, bench));
             }

@@ -15,6 +15,8 @@ pub struct ChipCore<C> {
     dirty: bool,
     /// Trials taken and not computed; the last one may still want events.
     trials: Vec<Stimulus>,
+    /// Another trial of the run follows the last one.
+    more: bool,
     /// Memory of trials that are done.
     spare: Vec<Stimulus>,
     results: Observables,
@@ -43,6 +45,7 @@ impl<C: Chip> ChipCore<C> {
             chip,
             dirty: true,
             trials: Vec::new(),
+            more: false,
             spare: Vec::new(),
             results: Observables::default(),
             emitted: 0,
@@ -127,7 +130,8 @@ impl<C: Chip> Core for ChipCore<C> {
     }
 
     fn ready(&self) -> bool {
-        !self.pending() && self.trials.len() < self.caps.buffers.trials as usize
+        let fits = self.trials.len() < self.caps.buffers.trials as usize;
+        !self.pending() && fits && (self.more || self.trials.is_empty())
     }
 
     fn begin(&mut self, trial: Trial) -> Result<(), Fault> {
@@ -136,6 +140,7 @@ impl<C: Chip> Core for ChipCore<C> {
         stimulus.duration = trial.duration;
         stimulus.events.clear();
         self.trials.push(stimulus);
+        self.more = trial.more;
         Ok(())
     }
 
@@ -150,6 +155,10 @@ impl<C: Chip> Core for ChipCore<C> {
 
     fn poll<E: Emit>(&mut self, _now_ns: u64, emit: &mut E) -> Result<Progress, Fault> {
         if !self.pending() {
+            // The chip computes best what it gets at once.
+            if self.more && self.ready() {
+                return Ok(Progress::Starved);
+            }
             self.compute()?;
         }
         let k = self.emitted;

@@ -1,7 +1,7 @@
 //! Trials through the core, results into frames.
 
 use super::{Outgoing, Phase, Run, SMALL, State, say};
-use crate::core::{Core, Fault, Progress};
+use crate::core::{Core, Fault, Progress, Trial};
 use spikeloop_hal::wire::{
     Digest, Digests, Floor, Full, Kind, Message, Refusal, RefusalCode, ResultBlocks, RunEnd, Writer,
 };
@@ -122,30 +122,33 @@ impl<C: Core> State<'_, C> {
                 self.core.seal();
                 moved = true;
             }
-            let Some(run) = self.runs.front_mut() else { return Ok(moved) };
-            if run.begun == run.trials || !self.core.ready() {
+            // Behind a run of which everything is done nothing begins before its end is said: the core
+            // would not be polled until then.
+            if self.runs.front().is_none_or(|run| run.done == run.trials) || !self.core.ready() {
                 return Ok(moved);
             }
+            let Some(run) = self.runs.iter_mut().find(|run| run.begun < run.trials) else {
+                return Ok(moved);
+            };
             let Some(trial) = self.schedule.begin() else { return Ok(moved) };
-            self.core.begin(trial)?;
             run.begun += 1;
+            self.core.begin(Trial { more: run.begun < run.trials, ..trial })?;
             self.injecting = true;
             moved = true;
         }
     }
 
-    /// Lets the core work, unless it could take more trials that are sure to come.
+    /// Lets the core work on the oldest trial. Whether to poll it again at once.
     fn poll_core(&mut self, now_ns: u64) -> Result<bool, Fault> {
         let Some(run) = self.runs.front() else { return Ok(false) };
-        let under_way = run.begun - run.done;
-        let may_grow = run.begun < run.trials && self.core.ready();
-        if under_way == 0 || (may_grow && !self.injecting) {
+        if run.begun == run.done {
             return Ok(false);
         }
         let outcome = match self.core.poll(now_ns, &mut self.record)? {
-            Progress::Running => {
+            Progress::Starved => return Ok(false),
+            progress @ (Progress::Running | Progress::Working) => {
                 self.polled_at = Some(now_ns);
-                return Ok(true);
+                return Ok(progress == Progress::Running);
             }
             Progress::Done(outcome) => outcome,
         };

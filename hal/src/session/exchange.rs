@@ -26,12 +26,20 @@ use std::time::Duration;
 /// How many times longer a device may be busy that gives signs of life than one that gives none.
 const IDLE_PATIENCE: u64 = 10;
 
-/// From the session to the exchange.
-pub(super) enum Order {
-    /// Messages to be sent, and the run that they start, if they start one.
-    Send { parcel: Parcel, plan: Option<Plan>, ping: bool },
-    /// Memory to use again.
-    Recycle(Observables),
+/// From the session to the exchange: messages to be sent.
+pub(super) struct Order {
+    pub(super) parcel: Parcel,
+    /// The run that they start, if they start one.
+    pub(super) run: Option<NewRun>,
+    /// Whether they end in a ping.
+    pub(super) ping: bool,
+}
+
+/// A run that begins.
+pub(super) struct NewRun {
+    pub(super) plan: Plan,
+    /// Memory for what comes back.
+    pub(super) memory: Observables,
 }
 
 /// From the exchange to the session.
@@ -76,7 +84,6 @@ pub(super) struct Exchange {
     digest: Digest,
     /// Since when time is spent on the run in front, on the session's clock.
     decoding_since: u64,
-    spare: Vec<Observables>,
     reports: Vec<Report>,
     /// When something undamaged came last.
     heard_at: u64,
@@ -118,7 +125,6 @@ impl Exchange {
             known: None,
             digest: Digest::default(),
             decoding_since: 0,
-            spare: Vec::new(),
             reports: Vec::new(),
             heard_at: 0,
             moved_at: 0,
@@ -180,20 +186,14 @@ impl Exchange {
 
     /// Takes an order. Nothing is sent before the next [`transmit`](Self::transmit).
     pub(super) fn order(&mut self, order: Order, now_ns: u64) {
-        match order {
-            Order::Recycle(observables) => self.spare.push(observables),
-            Order::Send { parcel, plan, ping } => {
-                let Some(known) = &mut self.known else { return };
-                if known.journal.is_empty() {
-                    (self.heard_at, self.moved_at) = (now_ns, now_ns);
-                }
-                let memory = self.spare.pop();
-                let run =
-                    plan.map(|plan| Assembler::new(plan, known.shape, memory.unwrap_or_default()));
-                known.journal.push(Item::new(parcel, run, ping));
-                self.window.set_waiting(true, now_ns);
-            }
+        let Order { parcel, run, ping } = order;
+        let Some(known) = &mut self.known else { return };
+        if known.journal.is_empty() {
+            (self.heard_at, self.moved_at) = (now_ns, now_ns);
         }
+        let run = run.map(|run| Assembler::new(run.plan, known.shape, run.memory));
+        known.journal.push(Item::new(parcel, run, ping));
+        self.window.set_waiting(true, now_ns);
     }
 
     /// What happened since the last call.

@@ -42,7 +42,7 @@ use crate::wire::{DeviceHealth, Message, SAFE_BODY};
 use actor::Actor;
 use assemble::{Plan, PlannedFloor};
 use encode::Encoder;
-use exchange::{Order, Report};
+use exchange::{NewRun, Order, Report};
 use failure::Failure;
 use std::collections::VecDeque;
 use std::future::Future;
@@ -163,6 +163,8 @@ pub struct Session {
     in_flight: VecDeque<u32>,
     /// Runs that have come back and were not collected, oldest first.
     arrived: VecDeque<(u32, Observables)>,
+    /// Memory of collected runs, to be used again: at most as many as can be in flight.
+    spare: Vec<Observables>,
     next_run: u32,
     pong: Option<DeviceHealth>,
     health: Health,
@@ -241,6 +243,7 @@ impl Session {
             thread: Some(thread),
             in_flight: VecDeque::new(),
             arrived: VecDeque::new(),
+            spare: Vec::new(),
             next_run: 0,
             pong: None,
             health: Health::default(),
@@ -259,7 +262,7 @@ impl Session {
         self.pong = None;
         self.encoder.message(&Message::Ping(self.next_run));
         let parcel = self.encoder.take();
-        self.send(Order::Send { parcel, plan: None, ping: true })?;
+        self.send(Order { parcel, run: None, ping: true })?;
         loop {
             if let Some(health) = self.pong.take() {
                 return Ok(health);
@@ -373,7 +376,7 @@ impl Chip for Session {
         let parcel = self.encoder.take();
         if !parcel.is_empty() {
             remember(&mut self.device, config);
-            self.send(Order::Send { parcel, plan: None, ping: false })?;
+            self.send(Order { parcel, run: None, ping: false })?;
         }
         self.encode_ns += (self.clock)().saturating_sub(start);
         Ok(())
@@ -402,7 +405,9 @@ impl Chip for Session {
             submitted_ns: now,
             chip_ns: ticks.saturating_mul(u64::from(self.caps.tick_ns)),
         };
-        self.send(Order::Send { parcel, plan: Some(plan), ping: false })?;
+        let memory = self.spare.pop().unwrap_or_default();
+        let new = NewRun { plan, memory };
+        self.send(Order { parcel, run: Some(new), ping: false })?;
         self.in_flight.push_back(run);
         self.next_run = run.wrapping_add(1);
         Ok(Ticket(u64::from(run)))
@@ -421,11 +426,7 @@ impl Chip for Session {
         }
         self.in_flight.pop_front();
         if let Some((_, observables)) = self.arrived.pop_front() {
-            let used = std::mem::replace(into, observables);
-            // A session that is over needs no memory any more.
-            if let Some(orders) = &self.orders {
-                let _ = orders.send(Order::Recycle(used));
-            }
+            self.spare.push(std::mem::replace(into, observables));
         }
         Ok(())
     }

@@ -14,11 +14,14 @@ use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep_until;
 
 /// Bytes taken from the link at once.
 const INPUT: usize = 64 * 1024;
+
+/// Bytes given to the server at once: about one frame.
+const PIECE: usize = 1024;
 
 /// How long a client that is turned away may take to read why.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -68,26 +71,28 @@ impl Door {
         }
     }
 
-    /// Serves clients until the board is to stop (a memory board: until its client is gone).
+    /// Serves clients until the board is to stop (a memory board: until its client is gone). `wake` is
+    /// how the core asks to be polled.
     pub(super) async fn serve<C: Core>(
         &mut self,
         server: &mut Server<'_, C>,
+        wake: &Notify,
         mut stop: watch::Receiver<bool>,
     ) {
         match self {
             // Clients of a terminal come and go unseen: a hello is what tells a new one.
             Door::Pty { side, .. } => {
-                talk(server, side, &mut stop, None).await;
+                talk(server, wake, side, &mut stop, None).await;
             }
             Door::Memory { side } => {
-                talk(server, side, &mut stop, None).await;
+                talk(server, wake, side, &mut stop, None).await;
             }
             Door::Tcp { listener, listed } => {
                 while let Some(mut client) = next_client(listener, &mut stop).await {
                     note_client(listed.as_mut(), client.peer_addr().ok());
                     let turn_away = turn_away_others(listener);
                     let end = tokio::select! {
-                        end = talk(server, &mut client, &mut stop, Some(HELLO_PATIENCE)) => end,
+                        end = talk(server, wake, &mut client, &mut stop, Some(HELLO_PATIENCE)) => end,
                         never = turn_away => match never {},
                     };
                     server.disconnect();
@@ -191,27 +196,19 @@ enum Event {
     Again,
 }
 
-/// Steps of the server between two looks at the link. A step takes a microsecond or, while a chip
-/// computes, as long as that takes; a look costs several.
+/// Steps of the server between two looks at the link. A step takes about a microsecond, a look costs
+/// several, and every write wakes threads on the other side.
 const STEPS: usize = 64;
 
-/// Lets the server work until it has something to say. Whether there is more to do.
+/// Lets the server work. Whether there is more to do.
 fn work<C: Core>(server: &mut Server<'_, C>, now: impl Fn() -> u64) -> bool {
-    for _ in 0..STEPS {
-        let at = now();
-        if server.poll(at) == Activity::Idle {
-            return false;
-        }
-        if !server.transmit(at).is_empty() {
-            break;
-        }
-    }
-    true
+    (0..STEPS).all(|_| server.poll(now()) == Activity::Busy)
 }
 
 /// Carries bytes between the link and the server until one of them is done.
 async fn talk<L: Link, C: Core>(
     server: &mut Server<'_, C>,
+    wake: &Notify,
     link: &mut L,
     stop: &mut watch::Receiver<bool>,
     patience: Option<Duration>,
@@ -238,6 +235,7 @@ async fn talk<L: Link, C: Core>(
                 went = writer.write(out), if !out.is_empty() => Event::Went(went),
                 came = reader.read(&mut buffer) => Event::Came(came),
                 () = tokio::task::yield_now(), if busy => Event::Again,
+                () = wake.notified() => Event::Again,
                 () = sleep_until(deadline.unwrap_or(start)), if deadline.is_some() => Event::Again,
             }
         };
@@ -245,7 +243,13 @@ async fn talk<L: Link, C: Core>(
             Event::Stop => return End::Stopped,
             Event::Went(Ok(n)) => server.sent(n, now()),
             Event::Came(Ok(0)) => return End::Gone,
-            Event::Came(Ok(n)) => server.receive(&buffer[..n], now()),
+            Event::Came(Ok(n)) => {
+                for piece in buffer[..n].chunks(PIECE) {
+                    server.receive(piece, now());
+                    // Its first trials are on the chip before the rest is read.
+                    server.poll(now());
+                }
+            }
             Event::Went(Err(error)) | Event::Came(Err(error)) => {
                 tracing::debug!(%error, "client lost");
                 return End::Gone;

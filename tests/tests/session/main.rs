@@ -1,6 +1,7 @@
 //! Sessions against the real server over in-memory links, and against devices that misbehave.
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, reason = "helpers of tests")]
 
+mod beside;
 mod device;
 mod toy;
 
