@@ -88,6 +88,9 @@ pub struct BesideCore {
     slice: Slice,
     /// Trials of `slice` that were emitted.
     emitted: usize,
+    /// Why nothing comes any more, until the next reset: what was computed behind a failure must not
+    /// pass for what failed.
+    fault: Option<Fault>,
     last_error: Option<Error>,
 }
 
@@ -128,6 +131,7 @@ impl BesideCore {
             away: 0,
             slice: Slice::default(),
             emitted: 0,
+            fault: None,
             last_error: None,
         })
     }
@@ -170,6 +174,7 @@ impl BesideCore {
         match self.slice.failure.take() {
             Some((fault, error)) => {
                 self.last_error = Some(error);
+                self.fault = Some(fault);
                 Err(fault)
             }
             None => Ok(()),
@@ -277,6 +282,7 @@ impl Core for BesideCore {
         self.away = 0;
         self.slice = Slice::default();
         self.emitted = 0;
+        self.fault = None;
         let mut desk = self.shared.desk();
         desk.epoch += 1;
         desk.queue.clear();
@@ -321,6 +327,9 @@ impl Core for BesideCore {
     fn seal(&mut self) {}
 
     fn poll<E: Emit>(&mut self, _now_ns: u64, emit: &mut E) -> Result<Progress, Fault> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
         if self.pending() == 0 || !self.trials.is_empty() {
             self.exchange()?;
         }

@@ -30,7 +30,7 @@ const IDLE_PATIENCE: u64 = 10;
 pub(super) struct Order {
     pub(super) parcel: Parcel,
     /// The run that they start, if they start one.
-    pub(super) run: Option<NewRun>,
+    pub(super) run: Option<Box<NewRun>>,
     /// Whether they end in a ping.
     pub(super) ping: bool,
 }

@@ -406,7 +406,7 @@ impl Chip for Session {
             chip_ns: ticks.saturating_mul(u64::from(self.caps.tick_ns)),
         };
         let memory = self.spare.pop().unwrap_or_default();
-        let new = NewRun { plan, memory };
+        let new = Box::new(NewRun { plan, memory });
         self.send(Order { parcel, run: Some(new), ping: false })?;
         self.in_flight.push_back(run);
         self.next_run = run.wrapping_add(1);
