@@ -58,6 +58,12 @@ impl<F> DerefMut for Aligned<F> {
     }
 }
 
+impl<F: Real> AsRef<[F]> for Aligned<F> {
+    fn as_ref(&self) -> &[F] {
+        self
+    }
+}
+
 const _: () = assert!(
     std::mem::size_of::<Block<f32>>() == 4 * PAD && std::mem::size_of::<Block<f64>>() == 8 * PAD
 );

@@ -7,6 +7,7 @@
 pub mod bptt;
 pub mod decolle;
 pub mod eprop;
+pub mod ltts;
 pub mod rtrl;
 
 use ndarray::Array2;

@@ -1,3 +1,5 @@
 //! Tasks to learn: data as pure functions of a seed.
 
 pub mod events;
+pub mod temporal_xor;
+pub mod trajectory;
