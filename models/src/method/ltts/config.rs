@@ -188,9 +188,9 @@ pub struct LttsLearning {
     pub delta_v: f64,
     /// Rate α of the recurrent weights.
     pub rate: f64,
-    /// Factor of the rate at each drop (online).
+    /// Factor of the rate from one period to the next.
     pub rate_factor: f64,
-    /// Number of equal periods of the training, each with its rate (online).
+    /// Number of equal periods of the training, each with its rate.
     pub rate_periods: usize,
     /// Rate of the readout; its gradient is summed over an epoch.
     pub rate_readout: f64,

@@ -134,8 +134,8 @@ impl<F: Real> Ltts<F> {
         }
     }
 
-    /// Rate of step `k`, from 1, where an epoch is `bins` long. The published rule lowers it
-    /// after each `epochs/5 · T` steps.
+    /// Rate of step `k`, from 1, where an epoch counts `bins` steps. Online it falls after each
+    /// `epochs/5 · T` steps, as published.
     fn rate(&self, k: u64, bins: usize) -> f64 {
         let period = (self.learning.epochs * bins / self.learning.rate_periods).max(1) as u64;
         self.learning.rate * libm::pow(self.learning.rate_factor, (k / period) as f64)
@@ -160,8 +160,9 @@ impl<F: Real> Ltts<F> {
     }
 
     fn offline(&mut self) -> f64 {
-        let step = Step::new(self.epochs + 1, self.learning.rate);
-        let rate = F::of(self.learning.rate);
+        let rate = self.rate(self.epochs + 1, 1);
+        let step = Step::new(self.epochs + 1, rate);
+        let rate = F::of(rate);
         let Memory::Offline { offline, mean, square } = &mut self.rule else { return 0.0 };
         let escape = Escape::new(self.learning.delta_v);
         let deviation = offline.gradient(&self.recurrent, &self.patterns, escape);
