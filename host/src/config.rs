@@ -63,6 +63,9 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("digits", include_str!("../experiments/digits.toml")),
     ("mnist16", include_str!("../experiments/mnist16.toml")),
     ("fashion16", include_str!("../experiments/fashion16.toml")),
+    ("ltts-trajectory", include_str!("../experiments/ltts-trajectory.toml")),
+    ("ltts-xor", include_str!("../experiments/ltts-xor.toml")),
+    ("ltts-walking", include_str!("../experiments/ltts-walking.toml")),
 ];
 
 /// The names of [`SHIPPED`], for messages.

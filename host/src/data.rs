@@ -21,6 +21,7 @@ mod error;
 mod idx;
 mod images;
 mod mersenne;
+mod motion;
 mod resample;
 mod rotation;
 mod spec;
@@ -33,6 +34,7 @@ use spikeloop_models::spike_train::SpikeTrains;
 
 pub use error::DataError;
 pub use images::{DATA_VARIABLE, Family};
+pub use motion::Motion;
 pub use resample::{CROP, SIDE, resample_16};
 pub use rotation::Images;
 pub use spec::{DataName, DataSpec};

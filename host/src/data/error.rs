@@ -88,6 +88,17 @@ pub enum DataError {
         found: String,
     },
 
+    /// A text file that does not read as what it should be.
+    #[error("{path}, line {line}: {problem}")]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
+
     /// The specification asks for no samples, or for more than there are.
     #[error(
         "the configuration asks for {wanted} samples of the {split} set (hold-out included), which has \
