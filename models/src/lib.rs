@@ -112,6 +112,7 @@ pub mod layer;
 pub mod loss;
 pub mod method;
 pub mod network;
+pub mod neuron;
 pub mod observation;
 pub mod optim;
 pub mod quantise;
