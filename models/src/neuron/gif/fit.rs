@@ -48,9 +48,11 @@ pub struct FitConfig {
 }
 
 impl Default for FitConfig {
-    /// T_ref = 4 ms, 5 ms before a spike, λ₀ = 1 Hz as published; a basis of four exponentials.
+    /// T_ref = 4 ms, 5 ms before a spike, λ₀ = 1 Hz, and rectangles that widen up to 500 ms, as
+    /// published (their edges are ours).
     fn default() -> Self {
-        let basis = Basis::Exponentials { tau_ms: vec![3.0, 10.0, 30.0, 100.0] };
+        let edges_ms = vec![0.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 500.0];
+        let basis = Basis::Rectangles { edges_ms };
         Self {
             eta: basis.clone(),
             gamma: basis,

@@ -55,6 +55,12 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// The same neuron at another potential.
+    #[must_use]
+    pub fn starting_at(self, v_mv: f64) -> Self {
+        Self { v: v_mv, ..self }
+    }
+
     /// Membrane, mV.
     #[inline]
     #[must_use]
@@ -145,8 +151,7 @@ impl Gif {
         spikes: &[usize],
         v_mv: f64,
     ) -> Result<(Vec<f64>, Vec<f64>)> {
-        let mut run = Run::new(self, dt_ms)?;
-        run.v = v_mv;
+        let mut run = Run::new(self, dt_ms)?.starting_at(v_mv);
         let (mut membrane, mut threshold) = (vec![v_mv], vec![run.threshold_mv()]);
         let mut spikes = spikes.iter().skip_while(|s| **s == 0).peekable();
         for (t, current) in current_na.iter().take(current_na.len().saturating_sub(1)).enumerate() {
