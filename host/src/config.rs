@@ -63,6 +63,8 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("digits", include_str!("../experiments/digits.toml")),
     ("mnist16", include_str!("../experiments/mnist16.toml")),
     ("fashion16", include_str!("../experiments/fashion16.toml")),
+    ("gif-invitro", include_str!("../experiments/gif-invitro.toml")),
+    ("gif-self", include_str!("../experiments/gif-self.toml")),
 ];
 
 /// The names of [`SHIPPED`], for messages.

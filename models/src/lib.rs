@@ -17,9 +17,10 @@
 //! | [`Observation`]: what a chip measured, in model units | [`observation`] |
 //! | [`method::Method`]: from batches to gradients; [`method::bptt::Bptt`] | [`method`] |
 //! | predictions, spike counts, recordings without gradients | [`inference`] |
-//! | loss on the readout, penalties on spikes and weights | [`loss`], [`regularise`] |
+//! | losses on the readout, on spike trains and on spike times; penalties on spikes and weights | [`loss`], [`regularise`] |
 //! | steps, schedules, first weights, dropout | [`optim`], [`init`], [`dropout`] |
 //! | weights to integer codes; state to bytes | [`quantise`], [`checkpoint`] |
+//! | single neurons in physical units, each held against its closed form; the GIF neuron, fitted to recordings | [`neuron`] |
 //!
 //! # Equations
 //!
