@@ -66,6 +66,8 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("ltts-trajectory", include_str!("../experiments/ltts-trajectory.toml")),
     ("ltts-xor", include_str!("../experiments/ltts-xor.toml")),
     ("ltts-walking", include_str!("../experiments/ltts-walking.toml")),
+    ("gif-invitro", include_str!("../experiments/gif-invitro.toml")),
+    ("gif-self", include_str!("../experiments/gif-self.toml")),
 ];
 
 /// The names of [`SHIPPED`], for messages.

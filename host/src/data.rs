@@ -20,14 +20,16 @@ mod digits;
 mod error;
 mod idx;
 mod images;
+pub mod invitro;
 mod mersenne;
 mod motion;
+mod npz;
 mod resample;
 mod rotation;
 mod spec;
 mod yin_yang;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use spikeloop_models::encode::{Grid, Origin, SpikeTimes};
 use spikeloop_models::spike_train::SpikeTrains;
@@ -119,6 +121,41 @@ impl Split {
             images: self.images.as_ref().map(|images| images.slice(start, end)),
         }
     }
+}
+
+/// Folder with the data files: as given, or as the environment says.
+fn folder(
+    data_dir: Option<&Path>,
+    set: &'static str,
+    files: &str,
+    source_url: &'static str,
+) -> Result<PathBuf, DataError> {
+    let from_environment = || std::env::var_os(DATA_VARIABLE).filter(|v| !v.is_empty());
+    let folder = data_dir.map(Path::to_owned).or_else(|| from_environment().map(PathBuf::from));
+    folder.ok_or_else(|| DataError::NoFolder {
+        set,
+        files: files.to_owned(),
+        source_url,
+        variable: DATA_VARIABLE,
+    })
+}
+
+/// A file in the set's own folder inside `folder`, or in `folder` itself.
+fn find(
+    folder: &Path,
+    set: &'static str,
+    file: &'static str,
+    source_url: &'static str,
+) -> Result<PathBuf, DataError> {
+    let places = [folder.join(set).join(file), folder.join(file)];
+    places.iter().find(|path| path.is_file()).cloned().ok_or_else(|| DataError::Missing {
+        set,
+        missing: file.to_owned(),
+        searched: places.map(|p| p.display().to_string()).join(", "),
+        files: file.to_owned(),
+        source_url,
+        variable: DATA_VARIABLE,
+    })
 }
 
 /// Loads the data set that `spec` names. Files are looked for in `data_dir` or, without it, in the

@@ -175,6 +175,14 @@ pub enum ModelError {
         /// Values found.
         got: usize,
     },
+    /// Data that do not determine what was to be fitted to them.
+    #[error("fit of {what}: {problem}")]
+    Fit {
+        /// What was fitted.
+        what: &'static str,
+        /// Why it cannot be, and what to change.
+        problem: &'static str,
+    },
     /// A tensor that a checkpoint should hold and does not.
     #[error("checkpoint: {name}: {problem}")]
     Checkpoint {

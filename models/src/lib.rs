@@ -15,11 +15,24 @@
 //! | [`Network`] of [`Layer`]s; [`LayerSpec`] = neuron kind, constants, conventions | [`network`], [`layer`] |
 //! | [`Surrogate`]: what stands for the derivative of a spike | [`surrogate`] |
 //! | [`Observation`]: what a chip measured, in model units | [`observation`] |
-//! | [`method::Method`]: from batches to gradients; [`method::bptt::Bptt`] | [`method`] |
+//! | [`method::Method`]: from batches to gradients, and the other ways to learn (below) | [`method`] |
 //! | predictions, spike counts, recordings without gradients | [`inference`] |
-//! | loss on the readout, penalties on spikes and weights | [`loss`], [`regularise`] |
+//! | losses on the readout, on spike trains and on spike times; penalties on spikes and weights | [`loss`], [`regularise`] |
 //! | steps, schedules, first weights, dropout | [`optim`], [`init`], [`dropout`] |
 //! | weights to integer codes; state to bytes | [`quantise`], [`checkpoint`] |
+//! | data as pure functions of a seed | [`task`] |
+//! | single neurons in physical units, each held against its closed form; the GIF neuron, fitted to recordings | [`neuron`] |
+//!
+//! The diagram is that of the methods that share the engine (first three lines of the next table). The others bring
+//! a network and a step of their own.
+//!
+//! | way to learn | module | where its error comes from |
+//! |---|---|---|
+//! | back-propagation through time, with injection of measurements | [`method::bptt`] | through layers, and back in time |
+//! | e-prop | [`method::eprop`] | from the readout straight to every unit; eligibility traces forward in time |
+//! | real-time recurrent learning, an oracle for small networks | [`method::rtrl`] | exact, carried forward in time |
+//! | DECOLLE | [`method::decolle`] | from a fixed random readout of each layer, at every step |
+//! | learning through target spikes | [`method::ltts`] | from the spikes that the recurrent network should have |
 //!
 //! # Equations
 //!
@@ -112,6 +125,7 @@ pub mod layer;
 pub mod loss;
 pub mod method;
 pub mod network;
+pub mod neuron;
 pub mod observation;
 pub mod optim;
 pub mod quantise;

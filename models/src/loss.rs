@@ -1,4 +1,4 @@
-//! Losses on the membrane of the readout, all with log-softmax and negative log-likelihood.
+//! Losses on the membrane of the readout, which an experiment names, and on spikes.
 //!
 //! `O[t, k]` is the membrane of readout `k`, `y` the label, `p = softmax(logits)`:
 //!
@@ -8,18 +8,29 @@
 //! last step        logits_k = scale · O[T − 1, k]
 //! every step       L = mean over t ≥ 1 of the cross-entropy of scale · O[t]
 //! L = −ln p_y      ∂L/∂logits_k = p_k − [k = y]
+//!
+//! focal            L = −(1 − p_y)^γ ln p_y of one of the first three (Lin et al. 2017): samples
+//!                  that are already right count less; γ = 0 is the cross-entropy
+//! mean square      L = mean over t ≥ 1 and k of ½ (scale · O[t, k] − [k = y])²
+//! smooth L1        the same with d²/2 where |d| < 1 and |d| − ½ elsewhere (Kaiser et al. 2020)
 //! ```
+//!
+//! Losses on spike trains and spike times, for methods that have them: [`van_rossum`],
+//! [`first_spike`].
 //!
 //! **Ties.** With a silent hidden layer all outputs are 0 at all times. Taking the first index would
 //! choose the initial state, where no gradient exists, and a deterministic network would never
 //! learn. Noise `N(0, tie_noise)` from a counter-based hash of (key, sample, step, class) therefore
 //! decides which step is the maximum; the value of the maximum is the clean one.
 
+pub mod first_spike;
+mod maximum;
+pub mod van_rossum;
+
 use serde::{Deserialize, Serialize};
 
+use self::maximum::{MaximumScratch, latest_maxima};
 use crate::error::{ModelError, Result};
-use crate::kernel::dynamics::{maxima, rows_above};
-use crate::random::{COUNTER_NORMAL_BOUND, counter_normal, mix};
 use crate::real::Real;
 
 /// Default standard deviation of the noise that breaks ties (published code of Cramer et al. 2022).
@@ -31,6 +42,23 @@ fn one() -> f64 {
 
 fn tie_noise() -> f64 {
     TIE_NOISE
+}
+
+fn gamma() -> f64 {
+    2.0
+}
+
+/// How a readout becomes one logit a class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Over {
+    /// `scale · max_t O`.
+    #[default]
+    MaxOverTime,
+    /// `scale · Σ_t O`.
+    SumOverTime,
+    /// `scale · O[T − 1]`.
+    LastStep,
 }
 
 /// What is minimised. In a configuration: `loss = { kind = "max-over-time", scale = 10 }`.
@@ -65,6 +93,34 @@ pub enum Loss {
         #[serde(default = "one")]
         scale: f64,
     },
+    /// Focal cross-entropy.
+    Focal {
+        /// Which logits.
+        #[serde(default)]
+        over: Over,
+        /// Factor between membrane and logit.
+        #[serde(default = "one")]
+        scale: f64,
+        /// γ: 0 is the cross-entropy, 2 the published choice.
+        #[serde(default = "gamma")]
+        gamma: f64,
+        /// As for the maximum over time; unused by the others.
+        #[serde(default = "tie_noise")]
+        tie_noise: f64,
+    },
+    /// Mean over the states after the first and over classes of `½ (scale · O − target)²`, with the
+    /// target 1 for the label and 0 for the others; the prediction is the class with the largest sum.
+    MeanSquare {
+        /// Factor between membrane and output.
+        #[serde(default = "one")]
+        scale: f64,
+    },
+    /// The same, linear beyond a distance of 1.
+    SmoothL1 {
+        /// Factor between membrane and output.
+        #[serde(default = "one")]
+        scale: f64,
+    },
 }
 
 impl Loss {
@@ -77,29 +133,50 @@ impl Loss {
     /// Checks the parameters.
     ///
     /// # Errors
-    /// A scale that is not positive, a negative noise.
+    /// A scale that is not positive, a negative noise, a negative γ.
     pub fn check(self) -> Result<()> {
-        let (Self::MaxOverTime { scale, .. }
-        | Self::SumOverTime { scale }
-        | Self::LastStep { scale }
-        | Self::EveryStep { scale }) = self;
-        if !(scale.is_finite() && scale > 0.0) {
-            return Err(ModelError::Parameter {
-                what: "loss.scale",
-                got: scale,
-                must: "it must be positive",
-            });
+        let fine = |what, got: f64, within: bool, must| {
+            if got.is_finite() && within {
+                Ok(())
+            } else {
+                Err(ModelError::Parameter { what, got, must })
+            }
+        };
+        let scale = self.scale();
+        fine("loss.scale", scale, scale > 0.0, "it must be positive")?;
+        if let Self::MaxOverTime { tie_noise, .. } | Self::Focal { tie_noise, .. } = self {
+            fine("loss.tie_noise", tie_noise, tie_noise >= 0.0, "it must not be negative")?;
         }
-        if let Self::MaxOverTime { tie_noise, .. } = self
-            && !(tie_noise.is_finite() && tie_noise >= 0.0)
-        {
-            return Err(ModelError::Parameter {
-                what: "loss.tie_noise",
-                got: tie_noise,
-                must: "it must not be negative",
-            });
+        if let Self::Focal { gamma, .. } = self {
+            fine("loss.gamma", gamma, gamma >= 0.0, "it must not be negative")?;
         }
         Ok(())
+    }
+
+    /// Factor between membrane and logit or output.
+    #[must_use]
+    pub fn scale(self) -> f64 {
+        match self {
+            Self::MaxOverTime { scale, .. }
+            | Self::SumOverTime { scale }
+            | Self::LastStep { scale }
+            | Self::EveryStep { scale }
+            | Self::Focal { scale, .. }
+            | Self::MeanSquare { scale }
+            | Self::SmoothL1 { scale } => scale,
+        }
+    }
+
+    /// Which logits decide, with the noise that breaks ties of maxima, and γ of a focal loss;
+    /// nothing for losses on every step.
+    fn reduction(self) -> Option<(Over, f64, f64)> {
+        match self {
+            Self::MaxOverTime { tie_noise, .. } => Some((Over::MaxOverTime, tie_noise, 0.0)),
+            Self::SumOverTime { .. } => Some((Over::SumOverTime, 0.0, 0.0)),
+            Self::LastStep { .. } => Some((Over::LastStep, 0.0, 0.0)),
+            Self::Focal { over, gamma, tie_noise, .. } => Some((over, tie_noise, gamma)),
+            Self::EveryStep { .. } | Self::MeanSquare { .. } | Self::SmoothL1 { .. } => None,
+        }
     }
 }
 
@@ -120,17 +197,6 @@ pub struct LossScratch {
     logits: Vec<f64>,
     maximum: MaximumScratch,
 }
-
-/// Memory of the search for maxima: one entry a class, and the states near a maximum.
-#[derive(Clone, Debug, Default)]
-struct MaximumScratch {
-    steps: Vec<usize>,
-    noisy: Vec<f64>,
-    near: Vec<usize>,
-}
-
-/// Readouts up to this width find their maxima without allocation.
-const FLOORS: usize = 256;
 
 /// Readout of one sample: membranes `[state, unit]` in rows of `stride`, of which the first
 /// `classes` count.
@@ -174,65 +240,102 @@ impl Loss {
         let LossScratch { logits, maximum } = scratch;
         logits.clear();
         logits.resize(readout.classes, 0.0);
-        let end = readout.states() - 1;
-        let scale = match self {
-            Self::MaxOverTime { scale, tie_noise } => {
-                latest_maxima(&readout, key, tie_noise, maximum);
-                for (k, (logit, t)) in logits.iter_mut().zip(maximum.steps.iter()).enumerate() {
-                    *logit = scale * readout.membrane[t * readout.stride + k].wide();
-                }
-                scale
-            }
-            Self::SumOverTime { scale } | Self::EveryStep { scale } => {
-                for row in readout.rows() {
-                    logits.iter_mut().zip(row).for_each(|(logit, o)| *logit += scale * o.wide());
-                }
-                scale
-            }
-            Self::LastStep { scale } => {
-                let row = &readout.membrane[end * readout.stride..];
-                logits.iter_mut().zip(row).for_each(|(logit, o)| *logit = scale * o.wide());
-                scale
-            }
-        };
+        let scale = self.scale();
+        let (over, tie_noise, gamma) = self.reduction().unwrap_or((Over::SumOverTime, 0.0, 0.0));
+        if over == Over::MaxOverTime {
+            latest_maxima(&readout, key, tie_noise, maximum);
+        }
+        reduce(&readout, over, scale, &maximum.steps, logits);
         let predicted = largest(logits);
         let Some(label) = label else { return SampleLoss { value: f64::NAN, predicted, last: 0 } };
-        let row = |t: usize| t * readout.stride..t * readout.stride + readout.classes;
-        if let Self::EveryStep { .. } = self {
-            let value = every_step(&readout, label, scale, weight, adjoint, logits);
+        let end = readout.states() - 1;
+        if self.reduction().is_none() {
+            let value = every_step(self, &readout, label, weight, adjoint, logits);
             return SampleLoss { value, predicted, last: end };
         }
-        let value = cross_entropy(logits, label);
-        let factor = weight * scale;
-        let last = match self {
-            Self::MaxOverTime { .. } => {
-                let last = maximum.steps.iter().copied().max().unwrap_or(0);
-                adjoint[..(last + 1) * readout.stride].fill(F::zero());
-                for (k, (slope, t)) in logits.iter().zip(maximum.steps.iter()).enumerate() {
-                    adjoint[t * readout.stride + k] = F::of(factor * slope);
-                }
-                last
-            }
-            Self::SumOverTime { .. } => {
-                for t in 0..=end {
-                    adjoint[row(t)]
-                        .iter_mut()
-                        .zip(logits.iter())
-                        .for_each(|(a, s)| *a = F::of(factor * s));
-                }
-                end
-            }
-            _ => {
-                adjoint.fill(F::zero());
-                adjoint[row(end)]
-                    .iter_mut()
-                    .zip(logits.iter())
-                    .for_each(|(a, s)| *a = F::of(factor * s));
-                end
-            }
-        };
+        let value = focal(logits, label, gamma);
+        logits.iter_mut().for_each(|slope| *slope *= weight * scale);
+        let last = spread(&readout, over, &maximum.steps, logits, adjoint);
         SampleLoss { value, predicted, last }
     }
+}
+
+/// Logits of a readout; `steps` holds the states of the maxima.
+fn reduce<F: Real>(
+    readout: &Readout<'_, F>,
+    over: Over,
+    scale: f64,
+    steps: &[usize],
+    logits: &mut [f64],
+) {
+    match over {
+        Over::MaxOverTime => {
+            for (k, (logit, t)) in logits.iter_mut().zip(steps).enumerate() {
+                *logit = scale * readout.row(*t)[k].wide();
+            }
+        }
+        Over::SumOverTime => {
+            for row in readout.rows() {
+                logits.iter_mut().zip(row).for_each(|(logit, o)| *logit += scale * o.wide());
+            }
+        }
+        Over::LastStep => {
+            let row = readout.row(readout.states() - 1);
+            logits.iter_mut().zip(row).for_each(|(logit, o)| *logit = scale * o.wide());
+        }
+    }
+}
+
+/// Writes the slopes of the logits to where the logits come from; returns the last such state.
+fn spread<F: Real>(
+    readout: &Readout<'_, F>,
+    over: Over,
+    steps: &[usize],
+    slopes: &[f64],
+    adjoint: &mut [F],
+) -> usize {
+    let (stride, end) = (readout.stride, readout.states() - 1);
+    match over {
+        Over::MaxOverTime => {
+            let last = steps.iter().copied().max().unwrap_or(0);
+            adjoint[..(last + 1) * stride].fill(F::zero());
+            for (k, (slope, t)) in slopes.iter().zip(steps).enumerate() {
+                adjoint[t * stride + k] = F::of(*slope);
+            }
+            last
+        }
+        Over::SumOverTime => {
+            for t in 0..=end {
+                let row = &mut adjoint[t * stride..][..readout.classes];
+                row.iter_mut().zip(slopes).for_each(|(a, s)| *a = F::of(*s));
+            }
+            end
+        }
+        Over::LastStep => {
+            adjoint.fill(F::zero());
+            let row = &mut adjoint[end * stride..][..readout.classes];
+            row.iter_mut().zip(slopes).for_each(|(a, s)| *a = F::of(*s));
+            end
+        }
+    }
+}
+
+/// Replaces logits by the slopes of `−(1 − p_label)^γ ln p_label` and returns its value. With
+/// `q = 1 − p`: slopes are those of the cross-entropy times `q^γ (1 − γ p ln p / q)`.
+fn focal(logits: &mut [f64], label: u16, gamma: f64) -> f64 {
+    let plain = cross_entropy(logits, label);
+    if gamma == 0.0 {
+        return plain;
+    }
+    let label = usize::from(label);
+    // The others' shares: exact where p is near 1.
+    let others = logits.iter().enumerate().filter(|(k, _)| *k != label).map(|(_, p)| p);
+    let q: f64 = others.sum();
+    let ratio = if q > 0.0 { plain / q } else { 1.0 };
+    let damped = libm::pow(q, gamma);
+    let factor = damped * (1.0 + gamma * libm::exp(-plain) * ratio);
+    logits.iter_mut().for_each(|slope| *slope *= factor);
+    damped * plain
 }
 
 /// Replaces logits by `p − [k = label]` and returns `−ln p_label`.
@@ -251,26 +354,45 @@ fn cross_entropy(logits: &mut [f64], label: u16) -> f64 {
     libm::log(sum) - own
 }
 
-/// Mean cross-entropy over the states after the first, whose value is not learned.
+/// Mean over the states after the first, whose value is not learned.
 fn every_step<F: Real>(
+    loss: Loss,
     readout: &Readout<'_, F>,
     label: u16,
-    scale: f64,
     weight: f64,
     adjoint: &mut [F],
     logits: &mut [f64],
 ) -> f64 {
     let count = readout.states().saturating_sub(1).max(1) as f64;
     let first = usize::from(readout.states() > 1);
+    let scale = loss.scale();
     adjoint.fill(F::zero());
     let mut sum = 0.0;
     for (t, row) in readout.rows().enumerate().skip(first) {
         logits.iter_mut().zip(row).for_each(|(logit, o)| *logit = scale * o.wide());
-        sum += cross_entropy(logits, label);
+        sum += match loss {
+            Loss::MeanSquare { .. } => distance(logits, label, f64::INFINITY),
+            Loss::SmoothL1 { .. } => distance(logits, label, 1.0),
+            _ => cross_entropy(logits, label),
+        };
         let out = &mut adjoint[t * readout.stride..];
         out.iter_mut().zip(logits.iter()).for_each(|(a, s)| *a = F::of(weight * scale / count * s));
     }
     sum / count
+}
+
+/// Replaces outputs by the slopes of the mean over classes of `d²/2` (beyond `bend`: `|d| − ½`), `d`
+/// the distance from 1 for the label and 0 for the others, and returns that mean.
+fn distance(outputs: &mut [f64], label: u16, bend: f64) -> f64 {
+    let share = 1.0 / outputs.len() as f64;
+    let mut sum = 0.0;
+    for (k, output) in outputs.iter_mut().enumerate() {
+        let d = *output - f64::from(u8::from(k == usize::from(label)));
+        let near = d.abs() < bend;
+        sum += if near { 0.5 * d * d } else { d.abs() - 0.5 };
+        *output = share * if near { d } else { d.signum() };
+    }
+    share * sum
 }
 
 fn largest(logits: &[f64]) -> u16 {
@@ -281,54 +403,6 @@ fn largest(logits: &[f64]) -> u16 {
         }
     }
     best as u16
-}
-
-/// State of the maximum of each class. The noise is bounded, so only states within twice its bound
-/// of the maximum can win: it is drawn for those alone, and the result is that of drawing it for
-/// all.
-fn latest_maxima<F: Real>(
-    readout: &Readout<'_, F>,
-    key: u64,
-    tie_noise: f64,
-    scratch: &mut MaximumScratch,
-) {
-    let MaximumScratch { steps, noisy, near } = scratch;
-    let (classes, stride) = (readout.classes, readout.stride);
-    steps.clear();
-    steps.resize(classes, 0);
-    // Columns beyond the classes are padding: nothing is above an infinite floor.
-    let mut floors = [F::neg_infinity(); FLOORS];
-    let mut many = Vec::new();
-    let floors = if stride <= FLOORS {
-        &mut floors[..stride]
-    } else {
-        many.resize(stride, F::neg_infinity());
-        &mut many[..]
-    };
-    maxima(floors, readout.membrane);
-    let margin = F::of(2.0 * COUNTER_NORMAL_BOUND * tie_noise);
-    floors[..classes].iter_mut().for_each(|floor| *floor -= margin);
-    floors[classes..].fill(F::infinity());
-    near.clear();
-    rows_above(readout.membrane, floors, near);
-    noisy.clear();
-    noisy.resize(classes, f64::NEG_INFINITY);
-    for &t in near.iter() {
-        for (k, (value, floor)) in readout.row(t).iter().zip(floors.iter()).enumerate() {
-            if *value < *floor {
-                continue;
-            }
-            let noise = if tie_noise > 0.0 {
-                counter_normal(mix(mix(key, t as u64), k as u64))
-            } else {
-                0.0
-            };
-            let value = value.wide() + tie_noise * noise;
-            if value > noisy[k] {
-                (noisy[k], steps[k]) = (value, t);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

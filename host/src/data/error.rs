@@ -113,6 +113,17 @@ pub enum DataError {
         available: usize,
     },
 
+    /// A file that does not have the layout of its data set.
+    #[error("{path}: {problem}\nexpected {expected}")]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+        /// The layout.
+        expected: &'static str,
+    },
+
     /// An impossible number of copies of the inputs.
     #[error("data.copies = {copies}: an input can be repeated 1 to 255 times")]
     Copies {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::random::{counter_normal, mix};
 
 const CLASSES: usize = 3;
 const STRIDE: usize = 4;
@@ -18,13 +19,25 @@ fn evaluate(loss: Loss, o: &[f64], label: u16, adjoint: &mut [f64]) -> SampleLos
     result
 }
 
-fn all() -> [Loss; 4] {
+fn cross_entropies() -> [Loss; 4] {
     [
         Loss::max_over_time(10.0),
         Loss::SumOverTime { scale: 0.7 },
         Loss::LastStep { scale: 2.0 },
         Loss::EveryStep { scale: 1.3 },
     ]
+}
+
+fn focal(over: Over, gamma: f64) -> Loss {
+    Loss::Focal { over, scale: 2.0, gamma, tie_noise: TIE_NOISE }
+}
+
+fn all() -> Vec<Loss> {
+    let mut losses = cross_entropies().to_vec();
+    losses.extend([Over::MaxOverTime, Over::SumOverTime, Over::LastStep].map(|o| focal(o, 2.0)));
+    losses.extend([focal(Over::LastStep, 0.5), focal(Over::LastStep, 1.0)]);
+    losses.extend([Loss::MeanSquare { scale: 1.5 }, Loss::SmoothL1 { scale: 2.5 }]);
+    losses
 }
 
 #[test]
@@ -55,7 +68,7 @@ fn adjoints_equal_central_differences() {
 fn values_by_hand() {
     // Equal logits: ln 3. Two states, one class at 1 in the last: max and last see (0, 1, 0).
     let mut adjoint = vec![0.0; 2 * STRIDE];
-    for loss in all() {
+    for loss in cross_entropies() {
         let result = evaluate(loss, &[0.0; 2 * STRIDE], 1, &mut adjoint);
         assert!((result.value - 3.0_f64.ln()).abs() < 1e-12, "{loss:?}");
     }
@@ -67,6 +80,46 @@ fn values_by_hand() {
     let last = evaluate(Loss::LastStep { scale: 10.0 }, &o, 1, &mut adjoint);
     assert!((last.value - expected).abs() < 1e-12);
     assert_eq!(last.predicted, 1);
+}
+
+/// Outputs (0, 0.4, −2) for label 1: distances 0, −0.6, −2. Focal with γ = 0 is the cross-entropy,
+/// and with γ = 2 it is that times (1 − p)².
+#[test]
+fn values_of_distances_and_focal_losses_by_hand() {
+    let mut adjoint = vec![0.0; 2 * STRIDE];
+    let o = [9.0, 9.0, 9.0, 0.0, 0.0, 0.4, -2.0, 0.0];
+    let mut value = |loss: Loss| evaluate(loss, &o, 1, &mut adjoint).value;
+    let square = value(Loss::MeanSquare { scale: 1.0 });
+    assert!((square - (0.18 + 2.0) / 3.0).abs() < 1e-12, "{square}");
+    let smooth = value(Loss::SmoothL1 { scale: 1.0 });
+    assert!((smooth - (0.18 + 1.5) / 3.0).abs() < 1e-12, "{smooth}");
+    let plain = value(Loss::LastStep { scale: 2.0 });
+    assert_eq!(value(focal(Over::LastStep, 0.0)), plain);
+    let p = (-plain).exp();
+    let expected = (1.0 - p) * (1.0 - p) * plain;
+    assert!((value(focal(Over::LastStep, 2.0)) - expected).abs() < 1e-12);
+}
+
+/// A sample that is right beyond rounding has no focal loss and no slope, for every γ.
+#[test]
+fn focal_losses_of_certain_samples_are_zero() {
+    let mut adjoint = vec![0.0; STRIDE];
+    for gamma in [0.5, 1.0, 2.0] {
+        let result =
+            evaluate(focal(Over::LastStep, gamma), &[0.0, 900.0, 0.0, 0.0], 1, &mut adjoint);
+        assert_eq!(result.value, 0.0);
+        assert!(adjoint[..CLASSES].iter().all(|a| *a == 0.0), "{adjoint:?}");
+    }
+}
+
+#[test]
+fn parameters_are_checked_and_read() {
+    let wrong = |loss: Loss| loss.check().unwrap_err().to_string();
+    assert!(wrong(focal(Over::LastStep, -1.0)).contains("loss.gamma"));
+    assert!(wrong(Loss::SmoothL1 { scale: 0.0 }).contains("loss.scale"));
+    let noisy = Loss::MaxOverTime { scale: 1.0, tie_noise: f64::NAN };
+    assert!(wrong(noisy).contains("loss.tie_noise"));
+    assert!(all().into_iter().all(|loss| loss.check().is_ok()));
 }
 
 #[test]

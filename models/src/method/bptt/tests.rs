@@ -218,6 +218,21 @@ mod oracle {
                 let each = |row: &Vec<f64>| nll(&row.iter().map(|o| scale * o).collect::<Vec<_>>());
                 v[1..].iter().map(each).sum::<f64>() / (v.len() - 1) as f64
             }
+            Loss::Focal { over: crate::loss::Over::SumOverTime, scale, gamma, .. } => {
+                let plain = readout(Loss::SumOverTime { scale }, v, label);
+                (1.0 - (-plain).exp()).powf(gamma) * plain
+            }
+            Loss::Focal { .. } => unreachable!("the other logits are tested by themselves"),
+            Loss::MeanSquare { scale } | Loss::SmoothL1 { scale } => {
+                let linear = matches!(loss, Loss::SmoothL1 { .. });
+                let far = |d: f64| linear && d.abs() >= 1.0;
+                let term = |d: f64| if far(d) { d.abs() - 0.5 } else { d * d / 2.0 };
+                let target = |k: usize| if k == label { 1.0 } else { 0.0 };
+                let each = |row: &Vec<f64>| -> f64 {
+                    row.iter().enumerate().map(|(k, o)| term(scale * o - target(k))).sum()
+                };
+                v[1..].iter().map(each).sum::<f64>() / ((v.len() - 1) * classes) as f64
+            }
         }
     }
 
@@ -385,6 +400,14 @@ fn every_loss_and_regulariser_equals_central_differences() {
         Loss::SumOverTime { scale: 0.3 },
         Loss::LastStep { scale: 2.0 },
         Loss::EveryStep { scale: 1.5 },
+        Loss::Focal {
+            over: crate::loss::Over::SumOverTime,
+            scale: 0.3,
+            gamma: 2.0,
+            tie_noise: 0.0,
+        },
+        Loss::MeanSquare { scale: 1.5 },
+        Loss::SmoothL1 { scale: 4.0 },
     ];
     for loss in losses {
         assert_gradient(&network, &inputs, &labels, &config(loss, vec![]), &format!("{loss:?}"));
