@@ -2,6 +2,7 @@
 
 pub mod events;
 pub mod oscillator;
+pub mod ring;
 pub mod sequence;
 pub mod sinusoid;
 pub mod smoothing_spline;

@@ -26,11 +26,15 @@ pub struct Sinusoids {
     pub outputs: usize,
     /// Steps of the sequence (2000).
     pub steps: usize,
+    /// Seed of the curves; without it they are drawn with the network's. The published program keeps
+    /// its curves from run to run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
 }
 
 impl Default for Sinusoids {
     fn default() -> Self {
-        Self { inputs: 500, outputs: 3, steps: 2000 }
+        Self { inputs: 500, outputs: 3, steps: 2000, seed: None }
     }
 }
 
@@ -45,13 +49,13 @@ impl Sinusoids {
         size("task.steps", self.steps, 1 << 24)
     }
 
-    /// Draws the curves of `seed`.
+    /// Draws the curves of [`Sinusoids::seed`] or, without it, of `seed`.
     ///
     /// # Errors
     /// Sizes of zero.
     pub fn draw<F: Real>(&self, seed: u64) -> Result<Sequence<F>> {
         self.check()?;
-        let mut rng = random::stream(seed, STREAM);
+        let mut rng = random::stream(self.seed.unwrap_or(seed), STREAM);
         let units = self.inputs + self.outputs;
         let (mut slow, mut fast) = (Oscillators::default(), Oscillators::default());
         let mut amplitudes = Vec::with_capacity(units);
@@ -86,10 +90,11 @@ mod tests {
 
     #[test]
     fn curves_follow_their_formula_and_their_seed() {
-        let task = Sinusoids { inputs: 4, outputs: 2, steps: 300 };
+        let task = Sinusoids { inputs: 4, outputs: 2, steps: 300, seed: None };
         let drawn = task.draw::<f64>(3).unwrap();
         assert_eq!(drawn, task.draw::<f64>(3).unwrap());
         assert_ne!(drawn, task.draw::<f64>(4).unwrap());
+        assert_eq!(drawn, Sinusoids { seed: Some(3), ..task }.draw::<f64>(4).unwrap());
         // The draws of the first unit, in their order, and the formula at once.
         let mut rng = random::stream(3, STREAM);
         let mut next = |low: f64, high: f64| low + (high - low) * random::uniform(&mut rng);

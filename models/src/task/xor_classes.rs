@@ -47,11 +47,14 @@ pub struct XorClasses {
     pub train: usize,
     /// Test sequences of a class (1).
     pub test: usize,
+    /// Seed of the sequences; without it they are drawn with the network's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
 }
 
 impl Default for XorClasses {
     fn default() -> Self {
-        Self { inputs: 500, outputs: 3, steps: 2000, classes: 10, train: 10, test: 1 }
+        Self { inputs: 500, outputs: 3, steps: 2000, classes: 10, train: 10, test: 1, seed: None }
     }
 }
 
@@ -95,12 +98,13 @@ pub struct XorTask<F> {
 }
 
 impl<F: Real> XorTask<F> {
-    /// Draws the classes of `seed`.
+    /// Draws the classes of [`XorClasses::seed`] or, without it, of `seed`.
     ///
     /// # Errors
     /// Sizes that make no task.
     pub fn new(sizes: XorClasses, seed: u64) -> Result<Self> {
         sizes.check()?;
+        let seed = sizes.seed.unwrap_or(seed);
         let drawn = (0..sizes.classes).map(|class| draw_class(&sizes, seed, class));
         let (classes, pairs) = drawn.collect::<Result<Vec<_>>>()?.into_iter().unzip();
         Ok(Self { sizes, seed, classes, pairs })
@@ -206,8 +210,15 @@ fn draw_class<F: Real>(
 mod tests {
     use super::*;
 
-    const SMALL: XorClasses =
-        XorClasses { inputs: 6, outputs: 2, steps: 1000, classes: 2, train: 2, test: 1 };
+    const SMALL: XorClasses = XorClasses {
+        inputs: 6,
+        outputs: 2,
+        steps: 1000,
+        classes: 2,
+        train: 2,
+        test: 1,
+        seed: None,
+    };
 
     #[test]
     fn targets_are_high_where_exactly_one_input_is() {

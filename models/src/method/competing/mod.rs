@@ -42,6 +42,9 @@ const STREAM: u64 = 0xC000;
 /// Units of a block; its sums stay in registers.
 const LANES: usize = 64;
 
+/// Blocks from which waking other threads for a batch costs less than it saves.
+const PARALLEL_FROM: usize = 8;
+
 /// Least value that ds is divided by (published).
 const PRECISION: f64 = 1e-30;
 
@@ -240,14 +243,18 @@ impl<F: Real> Competing<F> {
     /// One batch.
     fn learn(&mut self, patterns: &Patterns<F>, batch: &[usize], rate: f64) {
         let mut scratch = std::mem::take(&mut self.scratch);
-        let jobs = scratch.currents.par_iter_mut().zip(&self.blocks);
-        jobs.for_each(|(currents, block)| {
+        let run = |(currents, block): (&mut Aligned<F>, &Aligned<F>)| {
             for (out, pattern) in currents.chunks_exact_mut(LANES).zip(batch) {
                 let (ids, values) = patterns.get(*pattern);
                 out.fill(F::zero());
                 product(out, block, ids, values);
             }
-        });
+        };
+        if self.blocks.len() < PARALLEL_FROM {
+            scratch.currents.iter_mut().zip(&self.blocks).for_each(run);
+        } else {
+            scratch.currents.par_iter_mut().zip(&self.blocks).for_each(run);
+        }
         self.compete(patterns, batch, &mut scratch);
         let mut largest = F::of(PRECISION);
         for ((unit, shrink), row) in scratch
@@ -306,13 +313,18 @@ impl<F: Real> Competing<F> {
     fn fill_blocks(&mut self, units: impl Iterator<Item = usize>) {
         let p = self.config.norm;
         for unit in units {
-            let block = self.blocks[unit / LANES][unit % LANES..].iter_mut().step_by(LANES);
-            for (to, w) in block.zip(self.weights.row(unit)) {
-                *to = match p {
-                    2.0 => *w,
-                    3.0 => *w * w.abs(),
-                    _ => F::of(libm::copysign(libm::pow(w.wide().abs(), p - 1.0), w.wide())),
-                };
+            let lane = unit % LANES;
+            let rows = self.blocks[unit / LANES].chunks_exact_mut(LANES);
+            let weights = self.weights.row(unit);
+            // Rows of a matrix that was made here are in one piece.
+            let Some(weights) = weights.as_slice() else { continue };
+            if p == 2.0 {
+                rows.zip(weights).for_each(|(row, w)| row[lane] = *w);
+            } else if p == 3.0 {
+                rows.zip(weights).for_each(|(row, w)| row[lane] = *w * w.abs());
+            } else {
+                let raised = |w: f64| libm::copysign(libm::pow(w.abs(), p - 1.0), w);
+                rows.zip(weights).for_each(|(row, w)| row[lane] = F::of(raised(w.wide())));
             }
         }
     }
