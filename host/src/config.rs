@@ -63,6 +63,9 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("digits", include_str!("../experiments/digits.toml")),
     ("mnist16", include_str!("../experiments/mnist16.toml")),
     ("fashion16", include_str!("../experiments/fashion16.toml")),
+    ("burst-sinusoid", include_str!("../experiments/burst-sinusoid.toml")),
+    ("burst-xor", include_str!("../experiments/burst-xor.toml")),
+    ("competing-mnist", include_str!("../experiments/competing-mnist.toml")),
 ];
 
 /// The names of [`SHIPPED`], for messages.

@@ -12,7 +12,10 @@
 //! To add a method: a file here with a configuration, an `open` and an implementation of [`Lesson`], one line in
 //! [`METHODS`], and an experiment file in `host/experiments`.
 
+mod burst;
+mod competing;
 pub mod error;
+mod order;
 pub mod report;
 pub mod run;
 pub mod state;
@@ -20,6 +23,8 @@ pub mod state;
 pub use error::LessonError;
 pub use run::{LessonRun, LessonSummary};
 pub use state::State;
+
+use order::order;
 
 use crate::calibration_choice::Device;
 use serde::Serialize;
@@ -101,7 +106,10 @@ pub struct Method {
 }
 
 /// All methods that are lessons.
-pub const METHODS: &[Method] = &[];
+pub const METHODS: &[Method] = &[
+    Method { name: "burst", open: burst::open, chip: false },
+    Method { name: "competing", open: competing::open, chip: false },
+];
 
 /// The lesson that an experiment file asks for; `None` if it is an ordinary experiment.
 #[must_use]
@@ -125,5 +133,7 @@ pub fn table<T: Serialize>(config: &T) -> toml::Table {
     toml::Table::try_from(config).unwrap_or_default()
 }
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
