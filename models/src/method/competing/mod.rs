@@ -66,6 +66,9 @@ pub struct CompetingConfig {
     pub epochs: usize,
     /// Patterns of a batch (100).
     pub batch: usize,
+    /// Weights start at N(0, this) (1). A step moves no weight by more than ε: with a start near norm 1
+    /// (`1/√inputs`) many units need fewer epochs.
+    pub weight_std: f64,
 }
 
 impl Default for CompetingConfig {
@@ -78,6 +81,7 @@ impl Default for CompetingConfig {
             rate: 0.02,
             epochs: 200,
             batch: 100,
+            weight_std: 1.0,
         }
     }
 }
@@ -102,6 +106,7 @@ impl CompetingConfig {
             ("learning.norm", self.norm, 1.0),
             ("learning.repulsion", self.repulsion, 0.0),
             ("learning.rate", self.rate, 0.0),
+            ("learning.weight-std", self.weight_std, 0.0),
         ] {
             if !(got.is_finite() && got >= least) {
                 let must =
@@ -143,7 +148,7 @@ struct Scratch<F> {
 }
 
 impl<F: Real> Competing<F> {
-    /// Units for `inputs` inputs with weights from N(0, 1).
+    /// Units for `inputs` inputs with normal weights of [`CompetingConfig::weight_std`].
     ///
     /// # Errors
     /// A configuration that [`CompetingConfig::check`] refuses, no inputs.
@@ -151,7 +156,7 @@ impl<F: Real> Competing<F> {
         config.check()?;
         size("task.inputs", inputs, 1 << 24)?;
         let mut rng = random::stream(seed, STREAM);
-        let draw = || F::of(random::normal(&mut rng));
+        let draw = || F::of(config.weight_std * random::normal(&mut rng));
         let weights = Array2::from_shape_simple_fn((config.hidden, inputs), draw);
         let count = config.hidden.div_ceil(LANES);
         let mut competing = Self {
