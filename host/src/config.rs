@@ -68,6 +68,9 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("ltts-walking", include_str!("../experiments/ltts-walking.toml")),
     ("gif-invitro", include_str!("../experiments/gif-invitro.toml")),
     ("gif-self", include_str!("../experiments/gif-self.toml")),
+    ("burst-sinusoid", include_str!("../experiments/burst-sinusoid.toml")),
+    ("burst-xor", include_str!("../experiments/burst-xor.toml")),
+    ("competing-mnist", include_str!("../experiments/competing-mnist.toml")),
 ];
 
 /// The names of [`SHIPPED`], for messages.

@@ -12,9 +12,12 @@
 //! To add a method: a file here with a configuration, an `open` and an implementation of [`Lesson`], one line in
 //! [`METHODS`], and an experiment file in `host/experiments`.
 
+mod burst;
+mod competing;
 pub mod error;
 pub mod ltts;
 pub mod gif;
+mod order;
 pub mod report;
 pub mod run;
 pub mod state;
@@ -22,6 +25,8 @@ pub mod state;
 pub use error::LessonError;
 pub use run::{LessonRun, LessonSummary};
 pub use state::State;
+
+use order::order;
 
 use crate::calibration_choice::Device;
 use serde::Serialize;
@@ -106,6 +111,8 @@ pub struct Method {
 pub const METHODS: &[Method] = &[
     Method { name: "ltts", open: ltts::open, chip: false },
     Method { name: "gif", open: gif::open, chip: false },
+    Method { name: "burst", open: burst::open, chip: false },
+    Method { name: "competing", open: competing::open, chip: false },
 ];
 
 /// The lesson that an experiment file asks for; `None` if it is an ordinary experiment.
@@ -130,5 +137,7 @@ pub fn table<T: Serialize>(config: &T) -> toml::Table {
     toml::Table::try_from(config).unwrap_or_default()
 }
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

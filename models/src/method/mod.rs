@@ -5,6 +5,8 @@
 //! ([`Requirements`]), checked before the first run.
 
 pub mod bptt;
+pub mod burst;
+pub mod competing;
 pub mod decolle;
 pub mod eprop;
 pub mod ltts;

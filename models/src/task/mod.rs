@@ -1,5 +1,11 @@
 //! Tasks to learn: data as pure functions of a seed.
 
 pub mod events;
+pub mod oscillator;
+pub mod ring;
+pub mod sequence;
+pub mod sinusoid;
+pub mod smoothing_spline;
 pub mod temporal_xor;
 pub mod trajectory;
+pub mod xor_classes;
