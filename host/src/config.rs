@@ -63,6 +63,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("digits", include_str!("../experiments/digits.toml")),
     ("mnist16", include_str!("../experiments/mnist16.toml")),
     ("fashion16", include_str!("../experiments/fashion16.toml")),
+    ("decolle-mnist", include_str!("../experiments/decolle-mnist.toml")),
 ];
 
 /// The names of [`SHIPPED`], for messages.

@@ -18,6 +18,7 @@
 
 mod digits;
 mod error;
+mod full;
 mod idx;
 mod images;
 mod mersenne;
@@ -32,6 +33,7 @@ use spikeloop_models::encode::{Grid, Origin, SpikeTimes};
 use spikeloop_models::spike_train::SpikeTrains;
 
 pub use error::DataError;
+pub use full::{FullSize, full_size};
 pub use images::{DATA_VARIABLE, Family};
 pub use resample::{CROP, SIDE, resample_16};
 pub use rotation::Images;

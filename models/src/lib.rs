@@ -15,7 +15,8 @@
 //! | [`Network`] of [`Layer`]s; [`LayerSpec`] = neuron kind, constants, conventions | [`network`], [`layer`] |
 //! | [`Surrogate`]: what stands for the derivative of a spike | [`surrogate`] |
 //! | [`Observation`]: what a chip measured, in model units | [`observation`] |
-//! | [`method::Method`]: from batches to gradients; [`method::bptt::Bptt`] | [`method`] |
+//! | [`method::Method`]: from batches to gradients; [`method::bptt::Bptt`], [`method::eprop::Eprop`], [`method::rtrl::Rtrl`] | [`method`] |
+//! | local readouts, layers of their own: [`method::decolle::Decolle`] | [`method::decolle`] |
 //! | predictions, spike counts, recordings without gradients | [`inference`] |
 //! | loss on the readout, penalties on spikes and weights | [`loss`], [`regularise`] |
 //! | steps, schedules, first weights, dropout | [`optim`], [`init`], [`dropout`] |

@@ -165,8 +165,8 @@ pub(super) struct Files {
     pub(super) labels: [Vec<u16>; 2],
 }
 
-/// Reads, checks and resamples the four files.
-pub(super) fn read(family: Family, data_dir: Option<&Path>) -> Result<Files, DataError> {
+/// Reads and checks the four files: pixels and labels to learn from, then to test on.
+pub(super) fn contents(family: Family, data_dir: Option<&Path>) -> Result<Vec<Vec<u8>>, DataError> {
     let from_environment = || std::env::var_os(DATA_VARIABLE).filter(|v| !v.is_empty());
     let folder = data_dir.map(Path::to_owned).or_else(|| from_environment().map(PathBuf::from));
     let Some(folder) = folder else {
@@ -179,11 +179,16 @@ pub(super) fn read(family: Family, data_dir: Option<&Path>) -> Result<Files, Dat
     };
     let files = family.find(&folder)?;
     let published = family.published();
-    let contents: Vec<Vec<u8>> = published
+    published
         .par_iter()
         .zip(files.par_iter())
         .map(|(published, path)| published.read(path, family.source_url()))
-        .collect::<Result<_, _>>()?;
+        .collect()
+}
+
+/// Reads, checks and resamples the four files.
+pub(super) fn read(family: Family, data_dir: Option<&Path>) -> Result<Files, DataError> {
+    let contents = contents(family, data_dir)?;
     let labels = |k: usize| contents[k].iter().map(|&l| u16::from(l)).collect();
     Ok(Files {
         pixels: [resample_all(&contents[0]), resample_all(&contents[2])],

@@ -12,7 +12,9 @@
 //! To add a method: a file here with a configuration, an `open` and an implementation of [`Lesson`], one line in
 //! [`METHODS`], and an experiment file in `host/experiments`.
 
+mod decolle;
 pub mod error;
+mod order;
 pub mod report;
 pub mod run;
 pub mod state;
@@ -20,6 +22,8 @@ pub mod state;
 pub use error::LessonError;
 pub use run::{LessonRun, LessonSummary};
 pub use state::State;
+
+use order::order;
 
 use crate::calibration_choice::Device;
 use serde::Serialize;
@@ -101,7 +105,7 @@ pub struct Method {
 }
 
 /// All methods that are lessons.
-pub const METHODS: &[Method] = &[];
+pub const METHODS: &[Method] = &[Method { name: "decolle", open: decolle::open, chip: false }];
 
 /// The lesson that an experiment file asks for; `None` if it is an ordinary experiment.
 #[must_use]

@@ -470,12 +470,12 @@ fn misuse_is_refused_with_numbers() {
     let config = || DecolleConfig::new(vec![LayerKind::Dense { units: 4 }]);
     let make = |config: DecolleConfig| Decolle::<f32>::new(config, Shape::flat(6), 3, 1);
     for (wrong, key) in [
-        (DecolleConfig { alpha: 1.0, ..config() }, "learning.alpha"),
-        (DecolleConfig { beta: f64::NAN, ..config() }, "learning.beta"),
-        (DecolleConfig { dropout: 1.0, ..config() }, "learning.dropout"),
-        (DecolleConfig { gain: 0.0, ..config() }, "learning.gain"),
-        (DecolleConfig { regularisation: -1.0, ..config() }, "learning.regularisation"),
-        (DecolleConfig { trigger: Some(0.0), ..config() }, "learning.trigger"),
+        (DecolleConfig { alpha: 1.0, ..config() }, "network.alpha"),
+        (DecolleConfig { beta: f64::NAN, ..config() }, "network.beta"),
+        (DecolleConfig { dropout: 1.0, ..config() }, "network.dropout"),
+        (DecolleConfig { gain: 0.0, ..config() }, "network.gain"),
+        (DecolleConfig { regularisation: -1.0, ..config() }, "network.regularisation"),
+        (DecolleConfig { trigger: Some(0.0), ..config() }, "network.trigger"),
     ] {
         match make(wrong) {
             Err(ModelError::Parameter { what, .. }) => assert_eq!(what, key),
@@ -494,7 +494,7 @@ fn misuse_is_refused_with_numbers() {
     let batch = |inputs, labels| Batch { inputs, labels, key: 1 };
     assert!(matches!(
         net.learn(&batch(&inputs, &[0, 1]), 1e-3),
-        Err(ModelError::Parameter { what: "learning.burn-in", .. })
+        Err(ModelError::Parameter { what: "network.burn_in", .. })
     ));
     let inputs = trains(2, 70, 6, 0.2, 1);
     assert!(matches!(
