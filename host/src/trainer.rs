@@ -558,3 +558,6 @@ impl<'a> Trainer<'a> {
         Ok(evaluation)
     }
 }
+
+#[cfg(test)]
+mod tests;
