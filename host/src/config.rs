@@ -71,6 +71,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("burst-sinusoid", include_str!("../experiments/burst-sinusoid.toml")),
     ("burst-xor", include_str!("../experiments/burst-xor.toml")),
     ("competing-mnist", include_str!("../experiments/competing-mnist.toml")),
+    ("decolle-mnist", include_str!("../experiments/decolle-mnist.toml")),
 ];
 
 /// The names of [`SHIPPED`], for messages.

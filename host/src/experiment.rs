@@ -9,6 +9,7 @@ use spikeloop_calibration::{Baseline, Codes, Grid, LayerTarget, Site, SpikeTimin
 use spikeloop_models::init::{Init, psp_sums};
 use spikeloop_models::layer::{Current, InputScale, LayerSpec, NeuronKind, PerUnit, Reset};
 use spikeloop_models::loss::Loss;
+use spikeloop_models::method::eprop::Feedback;
 use spikeloop_models::network::Network;
 use spikeloop_models::optim::{Rule, Schedule};
 use spikeloop_models::regularise::Regulariser;
@@ -71,9 +72,12 @@ pub struct NetworkSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Learning {
-    /// Method. Back-propagation through time with surrogate gradients.
+    /// Method. Back-propagation through time with surrogate gradients, if nothing is said.
     #[serde(default)]
     pub method: MethodName,
+    /// How the error reaches hidden units, for `method = "eprop"`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub feedback: Feedback,
     /// Passes over the training set, on the chip if there is one.
     pub epochs: usize,
     /// Passes in software before the first on the chip: a warm start.
@@ -119,6 +123,10 @@ pub enum MethodName {
     /// Surrogate-gradient back-propagation through time, with injection of what a chip measured.
     #[default]
     Bptt,
+    /// Eligibility traces times a learning signal; see `learning.feedback`.
+    Eprop,
+    /// Real-time recurrent learning: the gradient of `bptt`, carried forward. For small networks.
+    Rtrl,
 }
 
 /// What the chip returns for learning.
@@ -304,7 +312,21 @@ impl Experiment {
         let rotation = f64::from(self.learning.rotation_deg);
         within("learning.rotation_deg", rotation, 180.0, "at least 0 and below 180")?;
         self.learning.loss.check()?;
+        self.check_feedback()?;
         self.check_window()
+    }
+
+    /// Feedback that the method does not have is a mistake, not a detail.
+    fn check_feedback(&self) -> Result<(), ExperimentError> {
+        let learning = &self.learning;
+        learning.feedback.check()?;
+        if let (true, Feedback::Random { std: got }) =
+            (learning.method != MethodName::Eprop, learning.feedback)
+        {
+            let must = "left out, or learning.method \"eprop\"";
+            return Err(ExperimentError::Value { key: "learning.feedback.std", got, must });
+        }
+        Ok(())
     }
 
     fn check_window(&self) -> Result<(), ExperimentError> {

@@ -7,7 +7,7 @@
 
 use crate::chip_loop::{ChipLoop, LoopError};
 use crate::data::{Dataset, Split};
-use crate::experiment::{Backward, Experiment, ExperimentError, WarmStart};
+use crate::experiment::{Backward, Experiment, ExperimentError, MethodName, WarmStart};
 use crate::run_away::{self, Sign};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,8 @@ use spikeloop_models::error::ModelError;
 use spikeloop_models::inference::{Batch, Inference, LayerRecording};
 use spikeloop_models::layer::LayerSpec;
 use spikeloop_models::method::bptt::{Bptt, BpttConfig};
+use spikeloop_models::method::eprop::Eprop;
+use spikeloop_models::method::rtrl::Rtrl;
 use spikeloop_models::method::{Chunk, Method, Outcomes};
 use spikeloop_models::network::Network;
 use spikeloop_models::observation::Observation;
@@ -31,6 +33,7 @@ mod stream {
     pub(super) const TIES: u64 = 1001;
     pub(super) const DROPOUT: u64 = 1002;
     pub(super) const ROTATION: u64 = 1003;
+    pub(super) const FEEDBACK: u64 = 1004;
 }
 
 /// Trial numbers from here on are evaluations; below, training. Leaves the top eight bits for attempts.
@@ -143,6 +146,23 @@ pub enum Step {
     EpochEnd(Tally),
 }
 
+/// The method that the experiment names.
+fn method(
+    experiment: &Experiment,
+    network: &Network<f32>,
+    config: BpttConfig,
+) -> Result<Box<dyn Method<f32>>, ModelError> {
+    let learning = &experiment.learning;
+    Ok(match learning.method {
+        MethodName::Bptt => Box::new(Bptt::new(network, config)?),
+        MethodName::Eprop => {
+            let seed = random::mix(experiment.seed, stream::FEEDBACK);
+            Box::new(Eprop::new(network, config, learning.feedback, seed)?)
+        }
+        MethodName::Rtrl => Box::new(Rtrl::new(network, config)?),
+    })
+}
+
 /// A network being trained.
 pub struct Trainer<'a> {
     experiment: &'a Experiment,
@@ -153,7 +173,7 @@ pub struct Trainer<'a> {
     pub optimizer: Optimizer<f32>,
     /// Where the training stands.
     pub position: Position,
-    method: Bptt<f32>,
+    method: Box<dyn Method<f32>>,
     inference: Inference<f32>,
     chip: Option<ChipLoop>,
     /// Parameters of the layers by design.
@@ -189,7 +209,7 @@ impl<'a> Trainer<'a> {
             regularisers: learning.regularisers.clone(),
             sigma_at_measured_spikes: true,
         };
-        let method = Bptt::new(&network, config)?;
+        let method = method(experiment, &network, config)?;
         let inference = Inference::new(&network, learning.loss)?;
         let optimizer = Optimizer::new(learning.optimizer, &network)?;
         Ok(Self {
@@ -538,3 +558,6 @@ impl<'a> Trainer<'a> {
         Ok(evaluation)
     }
 }
+
+#[cfg(test)]
+mod tests;

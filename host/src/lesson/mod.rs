@@ -14,9 +14,10 @@
 
 mod burst;
 mod competing;
+mod decolle;
 pub mod error;
-pub mod ltts;
 pub mod gif;
+pub mod ltts;
 mod order;
 pub mod report;
 pub mod run;
@@ -113,6 +114,7 @@ pub const METHODS: &[Method] = &[
     Method { name: "gif", open: gif::open, chip: false },
     Method { name: "burst", open: burst::open, chip: false },
     Method { name: "competing", open: competing::open, chip: false },
+    Method { name: "decolle", open: decolle::open, chip: false },
 ];
 
 /// The lesson that an experiment file asks for; `None` if it is an ordinary experiment.

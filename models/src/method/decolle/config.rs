@@ -10,7 +10,7 @@ use crate::surrogate::Surrogate;
 /// Configuration of [`Decolle`](super::Decolle). Defaults are those of Kaiser, Mostafa & Neftci 2020
 /// for N-MNIST at 1 ms a step, as far as they do not depend on the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(deny_unknown_fields)]
 pub struct DecolleConfig {
     /// Layers from the input upwards; each has its own readout.
     pub layers: Vec<LayerKind>,
@@ -125,26 +125,26 @@ impl DecolleConfig {
         };
         let share = "it must lie in [0, 1)";
         for (what, got) in [
-            ("learning.alpha", self.alpha),
-            ("learning.beta", self.beta),
-            ("learning.alpha-refractory", self.alpha_refractory),
-            ("learning.dropout", self.dropout),
+            ("network.alpha", self.alpha),
+            ("network.beta", self.beta),
+            ("network.alpha_refractory", self.alpha_refractory),
+            ("network.dropout", self.dropout),
         ] {
             range(what, got, (0.0..1.0).contains(&got), share)?;
         }
         for (what, got) in [
-            ("learning.refractory-weight", self.refractory_weight),
-            ("learning.regularisation", self.regularisation),
+            ("network.refractory_weight", self.refractory_weight),
+            ("network.regularisation", self.regularisation),
         ] {
             range(what, got, got >= 0.0, "it must not be negative")?;
         }
         for (what, got) in
-            [("learning.gain", self.gain), ("learning.readout-amplitude", self.readout_amplitude)]
+            [("network.gain", self.gain), ("network.readout_amplitude", self.readout_amplitude)]
         {
             range(what, got, got > 0.0, "it must be positive")?;
         }
         if let Some(got) = self.trigger {
-            range("learning.trigger", got, got > 0.0 && got <= 1.0, "it must lie in (0, 1]")?;
+            range("network.trigger", got, got > 0.0 && got <= 1.0, "it must lie in (0, 1]")?;
         }
         self.optimizer.check()?;
         if let Surrogate::SuperSpikeNormalised { .. } = self.surrogate {

@@ -96,7 +96,7 @@ impl Geometry {
                         "has an even kernel, which cannot keep the size of the image: make it odd";
                     return Err(ModelError::Architecture { layer, problem });
                 }
-                sized("learning.layers.pool", pool)?;
+                sized("network.layers.pool", pool)?;
                 if pool > below.height.min(below.width) {
                     let problem = "pools more pixels than the image has: choose a smaller pool";
                     return Err(ModelError::Architecture { layer, problem });

@@ -107,3 +107,62 @@ kernel! {
         }
     }
 }
+
+/// Weight rows that [`outer`] works on together: each `∂L/∂U` is then read once for all of them.
+pub(super) const TOGETHER: usize = 4;
+
+/// One block of `N` units of [`outer`], in registers.
+#[inline(always)]
+fn outer_block<F: Real, const N: usize>(
+    acc: &mut [F],
+    width: usize,
+    first: usize,
+    rows: &[F],
+    stride: usize,
+    ids: &[u16],
+    values: &[[F; TOGETHER]],
+) {
+    let (a0, rest) = acc.split_at_mut(width);
+    let (a1, rest) = rest.split_at_mut(width);
+    let (a2, a3) = rest.split_at_mut(width);
+    let [Some(a0), Some(a1), Some(a2), Some(a3)] =
+        [a0, a1, a2, a3].map(|a| a[first..].first_chunk_mut::<N>())
+    else {
+        return;
+    };
+    let (mut s0, mut s1, mut s2, mut s3) = (*a0, *a1, *a2, *a3);
+    for (id, v) in ids.iter().zip(values) {
+        let Some(row) = rows[usize::from(*id) * stride + first..].first_chunk::<N>() else {
+            return;
+        };
+        for k in 0..N {
+            s0[k] += v[0] * row[k];
+        }
+        for k in 0..N {
+            s1[k] += v[1] * row[k];
+        }
+        for k in 0..N {
+            s2[k] += v[2] * row[k];
+        }
+        for k in 0..N {
+            s3[k] += v[3] * row[k];
+        }
+    }
+    (*a0, *a1, *a2, *a3) = (s0, s1, s2, s3);
+}
+
+kernel! {
+    /// `acc[r, ·] += Σ_k values[k][r] rows[ids[k], ·]` for four rows of `width` units; `rows` stand
+    /// `stride` apart.
+    fn outer[F: Real](acc: &mut [F], width: usize, rows: &[F], stride: usize, ids: &[u16], values: &[[F; TOGETHER]]) {
+        let mut first = 0;
+        while first + 32 <= width {
+            outer_block::<F, 32>(acc, width, first, rows, stride, ids, values);
+            first += 32;
+        }
+        while first < width {
+            outer_block::<F, PAD>(acc, width, first, rows, stride, ids, values);
+            first += PAD;
+        }
+    }
+}

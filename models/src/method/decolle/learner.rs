@@ -4,14 +4,14 @@ use rayon::prelude::*;
 
 use super::config::DecolleConfig;
 use super::geometry::correlate;
-use super::kernel::{add, weighted};
+use super::kernel::{TOGETHER, add, outer, weighted};
 use super::layer::Layer;
 use super::sample::Sample;
 use crate::kernel::aligned::Aligned;
 use crate::optim::{self, Rule};
 use crate::real::Real;
 
-/// Rows of a weight matrix that one task works on.
+/// Rows of a weight matrix that one task works on; a multiple of [`TOGETHER`].
 const ROWS: usize = 16;
 
 /// Gradient and moments of one array.
@@ -48,6 +48,34 @@ pub(super) struct Errors<'a, F> {
     pub(super) offset: usize,
 }
 
+/// Samples with a trace in four rows, and the traces; memory of one task.
+struct Lists<F> {
+    ids: Vec<u16>,
+    values: Vec<[F; TOGETHER]>,
+}
+
+impl<F> Default for Lists<F> {
+    fn default() -> Self {
+        Self { ids: Vec::new(), values: Vec::new() }
+    }
+}
+
+impl<F: Real> Lists<F> {
+    /// Traces are padded with zeros, so that four can always be read.
+    fn fill<'a>(&mut self, traces: impl Iterator<Item = &'a [F]>) {
+        self.ids.clear();
+        self.values.clear();
+        for (sample, traces) in traces.enumerate() {
+            if let Some(four) = traces.first_chunk::<TOGETHER>()
+                && four.iter().any(|p| *p != F::zero())
+            {
+                self.ids.push(sample as u16);
+                self.values.push(*four);
+            }
+        }
+    }
+}
+
 impl<F: Real> Learner<F> {
     pub(super) fn new(layer: &Layer<F>, config: &DecolleConfig) -> Self {
         let slot = |len| Slot::new(config.optimizer, len);
@@ -76,21 +104,23 @@ impl<F: Real> Learner<F> {
             });
             return;
         }
-        let lists = || (Vec::with_capacity(samples.len()), Vec::with_capacity(samples.len()));
+        let rows = errors.delta.get(errors.offset..).unwrap_or(&[]);
         gradient.par_chunks_mut(ROWS * g.stride).enumerate().for_each_init(
-            lists,
-            |(ids, values), (block, rows)| {
-                for (k, row) in rows.chunks_exact_mut(g.stride).enumerate() {
-                    ids.clear();
-                    values.clear();
-                    for (b, sample) in samples.iter().enumerate() {
-                        let p = sample.layers[l].p[block * ROWS + k];
-                        if p != F::zero() {
-                            ids.push(b as u16);
-                            values.push(p);
-                        }
+            Lists::default,
+            |lists, (block, chunk)| {
+                for (k, part) in chunk.chunks_mut(TOGETHER * g.stride).enumerate() {
+                    let first = block * ROWS + k * TOGETHER;
+                    lists.fill(samples.iter().map(|sample| &sample.layers[l].p[first..]));
+                    let Lists { ids, values } = &*lists;
+                    if part.len() == TOGETHER * g.stride {
+                        outer(part, g.stride, rows, errors.total, ids, values);
+                        continue;
                     }
-                    weighted(row, &errors.delta[errors.offset..], errors.total, ids, values);
+                    // The last rows, if their number is no multiple of four.
+                    for (r, row) in part.chunks_exact_mut(g.stride).enumerate() {
+                        let own: Vec<F> = values.iter().map(|v| v[r]).collect();
+                        weighted(row, rows, errors.total, ids, &own);
+                    }
                 }
             },
         );

@@ -206,7 +206,7 @@ impl<F: Real> Decolle<F> {
         let (steps, burn_in) = (batch.inputs.steps(), self.config.burn_in);
         if burn_in >= steps {
             return Err(ModelError::Parameter {
-                what: "learning.burn-in",
+                what: "network.burn_in",
                 got: burn_in as f64,
                 must: "it must be below the number of steps of a sample",
             });

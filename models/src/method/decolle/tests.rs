@@ -17,18 +17,22 @@ fn trains(samples: usize, steps: usize, units: usize, density: f64, seed: u64) -
     out
 }
 
-/// A net of every kind of layer on a 5 × 4 image of 2 channels: 9 steps, 3 classes.
+/// Input units of all nets here.
+const INPUTS: usize = 56;
+
+/// A net of every kind of layer on a 7 × 4 image of 2 channels, for 9 steps and 3 classes. The last
+/// layer sees 18 units: a whole number neither of tasks nor of groups of rows.
 fn mixed(change: impl FnOnce(&mut DecolleConfig)) -> Decolle<f64> {
     let mut config = DecolleConfig::new(vec![
         LayerKind::Conv { channels: 3, kernel: 3, pool: 2 },
-        LayerKind::Conv { channels: 2, kernel: 3, pool: 1 },
+        LayerKind::Conv { channels: 3, kernel: 3, pool: 1 },
         LayerKind::Dense { units: 5 },
     ]);
     (config.burn_in, config.gain, config.readout_amplitude) = (3, 6.0, 2.0);
     change(&mut config);
-    let shape = Shape { height: 5, width: 4, channels: 2 };
+    let shape = Shape { height: 7, width: 4, channels: 2 };
     let mut net = Decolle::new(config, shape, 3, 5).unwrap();
-    net.initialise(&trains(8, 9, 40, 0.4, 1)).unwrap();
+    net.initialise(&trains(8, 9, INPUTS, 0.4, 1)).unwrap();
     net
 }
 
@@ -162,7 +166,7 @@ mod oracle {
 fn membranes_and_gradients_are_those_of_the_equations() {
     for update_every in [0, 1] {
         let mut net = mixed(|c| c.update_every = update_every);
-        let inputs = trains(3, 9, 40, 0.4, 2);
+        let inputs = trains(3, 9, INPUTS, 0.4, 2);
         let labels = [0, 2, 1];
         let batch = Batch { inputs: &inputs, labels: &labels, key: 3 };
         let mut states: Vec<_> = labels.iter().map(|_| oracle::rest(&net)).collect();
@@ -226,7 +230,7 @@ fn membranes_and_gradients_are_those_of_the_equations() {
 
 #[test]
 fn filtering_after_the_weights_is_filtering_before_them() {
-    let inputs = trains(2, 60, 40, 0.3, 4);
+    let inputs = trains(2, 60, INPUTS, 0.3, 4);
     let labels = [0, 1];
     let batch = Batch { inputs: &inputs, labels: &labels, key: 3 };
     let (mut before, mut after) = (mixed(|c| c.update_every = 1), mixed(|c| c.update_every = 0));
@@ -251,7 +255,7 @@ fn filtering_after_the_weights_is_filtering_before_them() {
 fn memory_does_not_depend_on_the_duration() {
     let bytes = |steps: usize| {
         let mut net = mixed(|_| {});
-        let inputs = trains(4, steps, 40, 0.3, 4);
+        let inputs = trains(4, steps, INPUTS, 0.3, 4);
         net.learn(&Batch { inputs: &inputs, labels: &[0, 1, 2, 0], key: 1 }, 1e-3).unwrap();
         net.state_bytes()
     };
@@ -267,11 +271,11 @@ fn threads_do_not_change_a_bit() {
         pool.install(|| {
             let mut net = mixed(|c| c.trigger = Some(0.3));
             for key in 0..2 {
-                let inputs = trains(13, 20, 40, 0.3, key);
+                let inputs = trains(13, 20, INPUTS, 0.3, key);
                 let labels: Vec<u16> = (0..13).map(|k| k % 3).collect();
                 net.learn(&Batch { inputs: &inputs, labels: &labels, key }, 1e-2).unwrap();
             }
-            let decided = net.decide(&trains(13, 20, 40, 0.3, 9)).unwrap();
+            let decided = net.decide(&trains(13, 20, INPUTS, 0.3, 9)).unwrap();
             let tensors: Vec<Vec<f64>> = net.state().map(|(_, values)| values.to_vec()).collect();
             (decided, tensors)
         })
@@ -343,10 +347,10 @@ fn every_layer_learns_and_a_restored_net_continues_with_the_same_bits() {
 
 #[test]
 fn membranes_start_with_variance_one() {
-    let inputs = trains(32, 60, 40, 0.2, 8);
+    let inputs = trains(32, 60, INPUTS, 0.2, 8);
     let config = DecolleConfig::new(vec![LayerKind::Dense { units: 12 }; 3]);
     let config = DecolleConfig { burn_in: 20, ..config };
-    let mut net = Decolle::<f64>::new(config.clone(), Shape::flat(40), 3, 5).unwrap();
+    let mut net = Decolle::<f64>::new(config.clone(), Shape::flat(INPUTS), 3, 5).unwrap();
     // Orthogonal before it is scaled.
     let layer = &net.layers[0];
     for a in 0..12 {
@@ -374,14 +378,14 @@ fn membranes_start_with_variance_one() {
         assert!((mean - reached.mean).abs() < 1e-9);
         assert!((square / count - mean * mean - reached.variance).abs() < 1e-9);
     }
-    let mut silent = Decolle::<f64>::new(config, Shape::flat(40), 3, 5).unwrap();
-    let refused = silent.initialise(&trains(4, 60, 40, 0.0, 1));
+    let mut silent = Decolle::<f64>::new(config, Shape::flat(INPUTS), 3, 5).unwrap();
+    let refused = silent.initialise(&trains(4, 60, INPUTS, 0.0, 1));
     assert!(matches!(refused, Err(ModelError::Architecture { layer: 0, .. })));
 }
 
 #[test]
 fn the_regulariser_adds_its_own_gradient() {
-    let inputs = trains(4, 9, 40, 0.4, 2);
+    let inputs = trains(4, 9, INPUTS, 0.4, 2);
     let batch = Batch { inputs: &inputs, labels: &[0, 1, 2, 0], key: 3 };
     let lambda = 0.7;
     let (mut plain, mut held) = (mixed(|_| {}), mixed(|c| c.regularisation = lambda));
@@ -428,7 +432,7 @@ fn the_regulariser_adds_its_own_gradient() {
 #[test]
 fn error_triggered_learning_keeps_its_share() {
     let mut net = mixed(|c| c.trigger = Some(0.1));
-    let inputs = trains(10, 300, 40, 0.3, 2);
+    let inputs = trains(10, 300, INPUTS, 0.3, 2);
     let labels: Vec<u16> = (0..10).map(|k| k % 3).collect();
     let batch = Batch { inputs: &inputs, labels: &labels, key: 3 };
     net.begin(10);
@@ -455,7 +459,7 @@ fn error_triggered_learning_keeps_its_share() {
 
 #[test]
 fn weights_change_as_often_as_asked() {
-    let inputs = trains(2, 10, 40, 0.4, 2);
+    let inputs = trains(2, 10, INPUTS, 0.4, 2);
     let batch = Batch { inputs: &inputs, labels: &[0, 1], key: 3 };
     // Seven taught steps.
     for (update_every, expected) in [(1, 7), (3, 3), (7, 1), (0, 1)] {
@@ -470,12 +474,12 @@ fn misuse_is_refused_with_numbers() {
     let config = || DecolleConfig::new(vec![LayerKind::Dense { units: 4 }]);
     let make = |config: DecolleConfig| Decolle::<f32>::new(config, Shape::flat(6), 3, 1);
     for (wrong, key) in [
-        (DecolleConfig { alpha: 1.0, ..config() }, "learning.alpha"),
-        (DecolleConfig { beta: f64::NAN, ..config() }, "learning.beta"),
-        (DecolleConfig { dropout: 1.0, ..config() }, "learning.dropout"),
-        (DecolleConfig { gain: 0.0, ..config() }, "learning.gain"),
-        (DecolleConfig { regularisation: -1.0, ..config() }, "learning.regularisation"),
-        (DecolleConfig { trigger: Some(0.0), ..config() }, "learning.trigger"),
+        (DecolleConfig { alpha: 1.0, ..config() }, "network.alpha"),
+        (DecolleConfig { beta: f64::NAN, ..config() }, "network.beta"),
+        (DecolleConfig { dropout: 1.0, ..config() }, "network.dropout"),
+        (DecolleConfig { gain: 0.0, ..config() }, "network.gain"),
+        (DecolleConfig { regularisation: -1.0, ..config() }, "network.regularisation"),
+        (DecolleConfig { trigger: Some(0.0), ..config() }, "network.trigger"),
     ] {
         match make(wrong) {
             Err(ModelError::Parameter { what, .. }) => assert_eq!(what, key),
@@ -494,7 +498,7 @@ fn misuse_is_refused_with_numbers() {
     let batch = |inputs, labels| Batch { inputs, labels, key: 1 };
     assert!(matches!(
         net.learn(&batch(&inputs, &[0, 1]), 1e-3),
-        Err(ModelError::Parameter { what: "learning.burn-in", .. })
+        Err(ModelError::Parameter { what: "network.burn_in", .. })
     ));
     let inputs = trains(2, 70, 6, 0.2, 1);
     assert!(matches!(
