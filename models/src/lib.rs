@@ -16,8 +16,10 @@
 //! | [`Surrogate`]: what stands for the derivative of a spike | [`surrogate`] |
 //! | [`Observation`]: what a chip measured, in model units | [`observation`] |
 //! | [`method::Method`]: from batches to gradients; [`method::bptt::Bptt`] | [`method`] |
+//! | escape noise, smoothed spikes, rates, translation of rectified units | [`method::noise`], [`method::smooth`], [`method::rate`], [`method::translation`] |
 //! | predictions, spike counts, recordings without gradients | [`inference`] |
 //! | loss on the readout, penalties on spikes and weights | [`loss`], [`regularise`] |
+//! | generated tasks | [`task`] |
 //! | steps, schedules, first weights, dropout | [`optim`], [`init`], [`dropout`] |
 //! | weights to integer codes; state to bytes | [`quantise`], [`checkpoint`] |
 //!

@@ -236,7 +236,7 @@ impl Loss {
 }
 
 /// Replaces logits by `p − [k = label]` and returns `−ln p_label`.
-fn cross_entropy(logits: &mut [f64], label: u16) -> f64 {
+pub(crate) fn cross_entropy(logits: &mut [f64], label: u16) -> f64 {
     let highest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let own = logits[usize::from(label)] - highest;
     let mut sum = 0.0;
@@ -273,7 +273,8 @@ fn every_step<F: Real>(
     sum / count
 }
 
-fn largest(logits: &[f64]) -> u16 {
+/// Index of the largest logit, the first of several.
+pub(crate) fn largest(logits: &[f64]) -> u16 {
     let mut best = 0;
     for (k, logit) in logits.iter().enumerate() {
         if *logit > logits[best] {

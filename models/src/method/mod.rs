@@ -8,7 +8,11 @@ pub mod bptt;
 pub mod decolle;
 pub mod eprop;
 pub mod ltts;
+pub mod noise;
+pub mod rate;
 pub mod rtrl;
+pub mod smooth;
+pub mod translation;
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
