@@ -66,6 +66,10 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("ltts-trajectory", include_str!("../experiments/ltts-trajectory.toml")),
     ("ltts-xor", include_str!("../experiments/ltts-xor.toml")),
     ("ltts-walking", include_str!("../experiments/ltts-walking.toml")),
+    ("fashion-latency", include_str!("../experiments/fashion-latency.toml")),
+    ("randman", include_str!("../experiments/randman.toml")),
+    ("braille", include_str!("../experiments/braille.toml")),
+    ("rates", include_str!("../experiments/rates.toml")),
 ];
 
 /// The names of [`SHIPPED`], for messages.

@@ -7,7 +7,7 @@
 
 use crate::chip_loop::{ChipLoop, LoopError};
 use crate::data::{Dataset, Split};
-use crate::experiment::{Backward, Experiment, ExperimentError, WarmStart};
+use crate::experiment::{Backward, Experiment, ExperimentError, MethodName, WarmStart};
 use crate::run_away::{self, Sign};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,7 @@ use spikeloop_models::error::ModelError;
 use spikeloop_models::inference::{Batch, Inference, LayerRecording};
 use spikeloop_models::layer::LayerSpec;
 use spikeloop_models::method::bptt::{Bptt, BpttConfig};
+use spikeloop_models::method::noise::NoisyBptt;
 use spikeloop_models::method::{Chunk, Method, Outcomes};
 use spikeloop_models::network::Network;
 use spikeloop_models::observation::Observation;
@@ -153,7 +154,7 @@ pub struct Trainer<'a> {
     pub optimizer: Optimizer<f32>,
     /// Where the training stands.
     pub position: Position,
-    method: Bptt<f32>,
+    method: Box<dyn Method<f32>>,
     inference: Inference<f32>,
     chip: Option<ChipLoop>,
     /// Parameters of the layers by design.
@@ -166,6 +167,8 @@ pub struct Trainer<'a> {
     ordered: Option<usize>,
     /// The network of this batch, some units dropped.
     thinned: Option<Network<f32>>,
+    /// The network of this batch, its spikes smoothed.
+    softened: Option<Network<f32>>,
     batch: SpikeTrains,
     part: SpikeTrains,
     labels: Vec<u16>,
@@ -181,6 +184,7 @@ impl<'a> Trainer<'a> {
         if experiment.learning.rotation_deg > 0.0 && data.train.images.is_none() {
             return Err(ExperimentError::NotImages { task: data.name.as_str() }.into());
         }
+        experiment.check_inputs(data.train.analog.is_some())?;
         let network = experiment.network(data.inputs, data.classes)?;
         let nominal = network.layers.iter().map(|layer| layer.spec.clone()).collect();
         let learning = &experiment.learning;
@@ -189,7 +193,12 @@ impl<'a> Trainer<'a> {
             regularisers: learning.regularisers.clone(),
             sigma_at_measured_spikes: true,
         };
-        let method = Bptt::new(&network, config)?;
+        let method: Box<dyn Method<f32>> = match learning.method {
+            MethodName::Bptt | MethodName::SmoothSpikes => Box::new(Bptt::new(&network, config)?),
+            MethodName::EscapeNoise => {
+                Box::new(NoisyBptt::new(&network, config, learning.noise.unwrap_or_default())?)
+            }
+        };
         let inference = Inference::new(&network, learning.loss)?;
         let optimizer = Optimizer::new(learning.optimizer, &network)?;
         Ok(Self {
@@ -207,6 +216,7 @@ impl<'a> Trainer<'a> {
             order: Vec::new(),
             ordered: None,
             thinned: None,
+            softened: None,
             batch: SpikeTrains::default(),
             part: SpikeTrains::default(),
             labels: Vec::new(),
@@ -324,6 +334,7 @@ impl<'a> Trainer<'a> {
         let first_trial = (epoch * data.train.len() + range.start) as u64;
         let key = self.key(stream::TIES, position);
         let mask = self.drop_units(position)?;
+        self.soften(epoch);
         let tally = self.learn(first_trial, key, mask.as_ref())?;
         self.position.tally = tally;
         self.position.batch += 1;
@@ -372,6 +383,19 @@ impl<'a> Trainer<'a> {
         Ok(Some(mask))
     }
 
+    /// Prepares the network with spikes as smooth as they are in this epoch, if the method is of that kind.
+    fn soften(&mut self, epoch: usize) {
+        let learning = &self.experiment.learning;
+        if learning.method != MethodName::SmoothSpikes {
+            return;
+        }
+        let network = self.thinned.as_ref().unwrap_or(&self.network);
+        let softened = self.softened.get_or_insert_with(|| network.clone());
+        softened.clone_from(network);
+        let epochs = learning.warm_start_epochs + learning.epochs;
+        learning.smooth.unwrap_or_default().soften(softened, epoch, epochs);
+    }
+
     /// Runs, differentiates and updates on the batch that was prepared. Returns the sums of the epoch with it.
     fn learn(
         &mut self,
@@ -381,8 +405,9 @@ impl<'a> Trainer<'a> {
     ) -> Result<Tally, TrainError> {
         let rate = self.learning_rate();
         let mut tally = self.position.tally.clone();
-        let network = match (&self.thinned, mask) {
-            (Some(thinned), Some(_)) => thinned,
+        let network = match (&self.softened, &self.thinned, mask) {
+            (Some(softened), _, _) => softened,
+            (None, Some(thinned), Some(_)) => thinned,
             _ => &self.network,
         };
         self.method.begin(network)?;

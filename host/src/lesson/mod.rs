@@ -14,6 +14,7 @@
 
 pub mod error;
 pub mod ltts;
+pub mod rates;
 pub mod report;
 pub mod run;
 pub mod state;
@@ -102,7 +103,11 @@ pub struct Method {
 }
 
 /// All methods that are lessons.
-pub const METHODS: &[Method] = &[Method { name: "ltts", open: ltts::open, chip: false }];
+pub const METHODS: &[Method] = &[
+    Method { name: "ltts", open: ltts::open, chip: false },
+    Method { name: "rates", open: rates::open, chip: false },
+    Method { name: "translation", open: rates::open, chip: false },
+];
 
 /// The lesson that an experiment file asks for; `None` if it is an ordinary experiment.
 #[must_use]
