@@ -72,6 +72,10 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("burst-xor", include_str!("../experiments/burst-xor.toml")),
     ("competing-mnist", include_str!("../experiments/competing-mnist.toml")),
     ("decolle-mnist", include_str!("../experiments/decolle-mnist.toml")),
+    ("fashion-latency", include_str!("../experiments/fashion-latency.toml")),
+    ("randman", include_str!("../experiments/randman.toml")),
+    ("braille", include_str!("../experiments/braille.toml")),
+    ("rates", include_str!("../experiments/rates.toml")),
 ];
 
 /// The names of [`SHIPPED`], for messages.

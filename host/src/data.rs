@@ -1,9 +1,9 @@
 //! Data sets as spike times, ready to be put on a network's time grid.
 //!
 //! [`load`] turns a [`DataSpec`] into a [`Dataset`]: spike times are computed once, and a batch only
-//! needs [`Split::encode`]. Four sets are known ([`DataName`]): two need no files (Yin-Yang from its
-//! published generator, the 8×8 digits inside the binary), two read the published IDX files and
-//! refuse others by checksum.
+//! needs [`Split::encode`]. Some sets ([`DataName`]) need no files (Yin-Yang and random manifolds from their
+//! generators, the 8×8 digits inside the binary); others read published files and refuse others by
+//! checksum, but for spoken digits, which are any HDF5 files of their layout.
 //!
 //! ```
 //! use spikeloop::data::{self, DataName, DataSpec};
@@ -16,17 +16,21 @@
 //! # Ok::<(), data::DataError>(())
 //! ```
 
+mod braille;
 mod digits;
 mod error;
 mod full;
 mod idx;
 mod images;
 pub mod invitro;
+mod latency;
 mod mersenne;
 mod motion;
 mod npz;
+mod randman;
 mod resample;
 mod rotation;
+mod shd;
 mod spec;
 mod yin_yang;
 
@@ -51,7 +55,7 @@ pub struct Dataset {
     /// Number of classes; labels are below it.
     pub classes: usize,
     /// Names of the classes, as many as there are classes.
-    pub class_names: &'static [&'static str],
+    pub class_names: Vec<String>,
     /// Number of input units, copies included.
     pub inputs: usize,
     /// The time grid that the spike code was published with.
@@ -75,6 +79,46 @@ pub struct Split {
     pub labels: Vec<u16>,
     /// The images behind the spike times, if they can be turned while learning.
     pub images: Option<Images>,
+    /// Analog inputs, one value a channel and step; there are no spike times then.
+    pub analog: Option<Analog>,
+}
+
+/// Analog inputs of many samples on the grid that they were recorded on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Analog {
+    /// Channels.
+    pub channels: usize,
+    /// Steps of a sample.
+    pub steps: usize,
+    /// Values `[sample, step, channel]`.
+    pub values: Vec<f32>,
+}
+
+impl Analog {
+    /// Puts samples on a grid of `steps` steps as graded events of every channel, with a last input that is always 1.
+    /// Steps that were not recorded have no events.
+    fn encode(&self, indices: &[u32], steps: usize, into: &mut SpikeTrains) {
+        into.reset(steps, self.channels + 1);
+        let length = self.steps * self.channels;
+        for &sample in indices {
+            let values = &self.values[sample as usize * length..][..length];
+            for step in 0..steps {
+                let row = values.chunks_exact(self.channels).nth(step).unwrap_or(&[]);
+                for (channel, value) in row.iter().enumerate() {
+                    into.push_graded(channel as u16, *value);
+                }
+                if !row.is_empty() {
+                    into.push_graded(self.channels as u16, 1.0);
+                }
+                into.end_step();
+            }
+        }
+    }
+
+    fn slice(&self, start: usize, end: usize) -> Self {
+        let length = self.steps * self.channels;
+        Self { values: self.values[start * length..end * length].to_vec(), ..*self }
+    }
 }
 
 impl Split {
@@ -93,7 +137,10 @@ impl Split {
     /// Puts the samples `indices` (each below [`Self::len`]) on the time grid, in this order. What
     /// `into` held is forgotten; its memory is used again.
     pub fn encode(&self, indices: &[u32], grid: &Grid, into: &mut SpikeTrains) {
-        self.times.bin(indices, grid, self.origin, into);
+        match &self.analog {
+            Some(analog) => analog.encode(indices, grid.steps, into),
+            None => self.times.bin(indices, grid, self.origin, into),
+        }
     }
 
     /// As [`Self::encode`], with the image of sample `indices[k]` turned by `angles_deg[k]`. Samples that are not
@@ -121,8 +168,14 @@ impl Split {
             origin: self.origin,
             labels: self.labels[start..end].to_vec(),
             images: self.images.as_ref().map(|images| images.slice(start, end)),
+            analog: self.analog.as_ref().map(|analog| analog.slice(start, end)),
         }
     }
+}
+
+/// Class names that a program spells.
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 /// Folder with the data files: as given, or as the environment says.
@@ -171,11 +224,35 @@ pub fn load(spec: &DataSpec, data_dir: Option<&Path>) -> Result<Dataset, DataErr
     if !(1..=255).contains(&copies) {
         return Err(DataError::Copies { copies });
     }
+    if copies > 1 && !spec.name.has_copies() {
+        return Err(DataError::Key { key: "task.copies", set: spec.name.as_str() });
+    }
+    if spec.randman.is_some() && spec.name != DataName::Randman {
+        return Err(DataError::Key { key: "task.randman", set: spec.name.as_str() });
+    }
     match spec.name {
         DataName::Yinyang => yin_yang::load(spec, copies),
         DataName::Digits => digits::load(spec, copies),
         DataName::Mnist16 => images::load(spec, Family::Mnist, copies, data_dir),
         DataName::Fashion16 => images::load(spec, Family::Fashion, copies, data_dir),
+        DataName::MnistLatency => latency::load(spec, Family::Mnist, data_dir),
+        DataName::FashionLatency => latency::load(spec, Family::Fashion, data_dir),
+        DataName::Randman => randman::load(spec),
+        DataName::Braille => braille::load(spec, data_dir),
+        DataName::Shd => shd::load(spec, data_dir),
+    }
+}
+
+/// The same samples and splits with their features as analog inputs of one step, from 0 to 1 and without copies: for
+/// networks that are not fed spike times.
+///
+/// # Errors
+/// [`DataError`]; [`DataError::Key`] for a task whose features are not that simple.
+pub fn load_features(spec: &DataSpec) -> Result<Dataset, DataError> {
+    match spec.name {
+        DataName::Yinyang => yin_yang::load_features(spec),
+        DataName::Digits => digits::load_features(spec),
+        other => Err(DataError::Key { key: "features", set: other.as_str() }),
     }
 }
 

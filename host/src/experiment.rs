@@ -7,9 +7,11 @@ use crate::data::DataSpec;
 use serde::{Deserialize, Serialize};
 use spikeloop_calibration::{Baseline, Codes, Grid, LayerTarget, Site, SpikeTiming, Spread};
 use spikeloop_models::init::{Init, psp_sums};
-use spikeloop_models::layer::{Current, InputScale, LayerSpec, NeuronKind, PerUnit, Reset};
+use spikeloop_models::layer::{Current, InputScale, LayerSpec, NeuronKind, PerUnit, Reset, Wiring};
 use spikeloop_models::loss::Loss;
 use spikeloop_models::method::eprop::Feedback;
+use spikeloop_models::method::noise::Noise;
+use spikeloop_models::method::smooth::Annealing;
 use spikeloop_models::network::Network;
 use spikeloop_models::optim::{Rule, Schedule};
 use spikeloop_models::regularise::Regulariser;
@@ -66,6 +68,33 @@ pub struct NetworkSpec {
     pub detach_reset: bool,
     /// Derivative of a spike.
     pub surrogate: Surrogate,
+    /// Membrane of hidden units at the start, in units of the threshold.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub initial_membrane: f64,
+    /// Membrane time constant of the readout in µs; as the hidden layers' if missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readout_tau_mem_us: Option<f64>,
+    /// Membrane of the readout at the start.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub initial_readout: f64,
+    /// A layer that turns analog inputs into spikes, for tasks that have such inputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<EncoderSpec>,
+}
+
+/// Leaky integrate-and-fire units that listen to one analog channel each, `gain (x + bias)`, both learned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderSpec {
+    /// Number of units, dealt out to the channels in turn.
+    pub units: usize,
+    /// Initial gains and biases.
+    #[serde(default = "standard_normal")]
+    pub init: Init,
+}
+
+fn standard_normal() -> Init {
+    Init::Normal { mean: 0.0, std: 1.0 }
 }
 
 /// How the network learns.
@@ -89,6 +118,9 @@ pub struct Learning {
     /// after the last.
     #[serde(default = "one_usize")]
     pub evaluate_every: usize,
+    /// Whether the training set is evaluated, too, after the last epoch.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub evaluate_train: bool,
     /// What is minimised.
     pub loss: Loss,
     /// Penalties.
@@ -106,6 +138,9 @@ pub struct Learning {
     /// Initial weights of the readout; as `init` if missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init_readout: Option<Init>,
+    /// Initial weights among the units of a hidden layer; as `init` if missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init_recurrent: Option<Init>,
     /// Rule of the optimizer.
     #[serde(default = "Rule::adam")]
     pub optimizer: Rule,
@@ -114,6 +149,12 @@ pub struct Learning {
     /// Learning rate over epochs.
     #[serde(default)]
     pub schedule: Schedule,
+    /// The noise of the method `escape-noise`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise: Option<Noise>,
+    /// Steepness over epochs of the method `smooth-spikes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smooth: Option<Annealing>,
 }
 
 /// Methods by name.
@@ -127,6 +168,24 @@ pub enum MethodName {
     Eprop,
     /// Real-time recurrent learning: the gradient of `bptt`, carried forward. For small networks.
     Rtrl,
+    /// Spikes drawn by their escape probability, or the mean activity, while learning.
+    EscapeNoise,
+    /// Spikes smoothed by a sigmoid that becomes steeper while learning.
+    SmoothSpikes,
+}
+
+impl MethodName {
+    /// As in an experiment file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bptt => "bptt",
+            Self::Eprop => "eprop",
+            Self::Rtrl => "rtrl",
+            Self::EscapeNoise => "escape-noise",
+            Self::SmoothSpikes => "smooth-spikes",
+        }
+    }
 }
 
 /// What the chip returns for learning.
@@ -270,6 +329,28 @@ pub enum ExperimentError {
         /// The task.
         task: &'static str,
     },
+    /// What a chip cannot do.
+    #[error("{what} runs in software alone: leave [chip] selector out, or use --software")]
+    SoftwareOnly {
+        /// The method or part.
+        what: String,
+    },
+    /// A section of a method that is not the experiment's.
+    #[error("learning.{section} belongs to learning.method = \"{method}\": leave it out")]
+    OtherMethod {
+        /// Key of the section.
+        section: &'static str,
+        /// Its method.
+        method: &'static str,
+    },
+    /// Analog inputs without an encoder, or the other way round.
+    #[error("network.encoder: the task {task} {problem}")]
+    Encoder {
+        /// The task.
+        task: &'static str,
+        /// What does not fit, and how to put it right.
+        problem: &'static str,
+    },
     /// The network cannot be made.
     #[error(transparent)]
     Model(#[from] spikeloop_models::error::ModelError),
@@ -313,6 +394,7 @@ impl Experiment {
         within("learning.rotation_deg", rotation, 180.0, "at least 0 and below 180")?;
         self.learning.loss.check()?;
         self.check_feedback()?;
+        self.check_method()?;
         self.check_window()
     }
 
@@ -327,6 +409,43 @@ impl Experiment {
             return Err(ExperimentError::Value { key: "learning.feedback.std", got, must });
         }
         Ok(())
+    }
+
+    /// Sections of methods, and what runs without a chip alone.
+    fn check_method(&self) -> Result<(), ExperimentError> {
+        let method = self.learning.method;
+        let other = |section, of: MethodName, there: bool| match there && method != of {
+            true => Err(ExperimentError::OtherMethod { section, method: of.as_str() }),
+            false => Ok(()),
+        };
+        other("noise", MethodName::EscapeNoise, self.learning.noise.is_some())?;
+        other("smooth", MethodName::SmoothSpikes, self.learning.smooth.is_some())?;
+        self.learning.noise.unwrap_or_default().check()?;
+        self.learning.smooth.unwrap_or_default().check()?;
+        let software = self.chip.selector.as_deref().is_none_or(|s| s == "software");
+        let what = match (&self.network.encoder, method) {
+            (_, MethodName::EscapeNoise | MethodName::SmoothSpikes) => {
+                format!("learning.method = \"{}\"", method.as_str())
+            }
+            (Some(_), _) => "an encoder of analog inputs (network.encoder)".to_owned(),
+            (None, _) => return Ok(()),
+        };
+        if software { Ok(()) } else { Err(ExperimentError::SoftwareOnly { what }) }
+    }
+
+    /// Whether the inputs of the data are what the network listens to.
+    ///
+    /// # Errors
+    /// An encoder without analog inputs, or analog inputs without an encoder.
+    pub fn check_inputs(&self, analog: bool) -> Result<(), ExperimentError> {
+        let problem = match (analog, self.network.encoder.is_some()) {
+            (true, false) => {
+                "has analog inputs: say how they become spikes, e.g. encoder = { units = 128 }"
+            }
+            (false, true) => "has spikes as inputs already: leave the encoder out",
+            _ => return Ok(()),
+        };
+        Err(ExperimentError::Encoder { task: self.task.name.as_str(), problem })
     }
 
     fn check_window(&self) -> Result<(), ExperimentError> {
@@ -352,7 +471,27 @@ impl Experiment {
             reset: if neuron.spikes() { n.reset } else { Reset::None },
             detach_reset: n.detach_reset,
             surrogate: n.surrogate,
+            initial_membrane: n.initial_membrane,
             ..LayerSpec::chip_grid(units)
+        }
+    }
+
+    fn readout_spec(&self, classes: usize) -> LayerSpec {
+        let n = &self.network;
+        LayerSpec {
+            tau_mem_us: PerUnit::Uniform(n.readout_tau_mem_us.unwrap_or(n.tau_mem_us)),
+            initial_membrane: n.initial_readout,
+            ..self.layer_spec(classes, NeuronKind::CubaLi)
+        }
+    }
+
+    /// Units without synapses, whose inputs act at once.
+    fn encoder_spec(&self, units: usize) -> LayerSpec {
+        LayerSpec {
+            current: Current::New,
+            initial_membrane: 0.0,
+            wiring: Wiring::Encoder,
+            ..self.layer_spec(units, NeuronKind::Lif)
         }
     }
 
@@ -363,16 +502,22 @@ impl Experiment {
     pub fn network(&self, inputs: usize, classes: usize) -> Result<Network<f32>, ExperimentError> {
         let mut specs: Vec<LayerSpec> =
             self.network.hidden.iter().map(|n| self.layer_spec(*n, NeuronKind::CubaLif)).collect();
-        let recurrent = vec![self.network.recurrent; specs.len()];
-        specs.push(self.layer_spec(classes, NeuronKind::CubaLi));
+        let mut recurrent = vec![self.network.recurrent; specs.len()];
+        if let Some(encoder) = &self.network.encoder {
+            specs.insert(0, self.encoder_spec(encoder.units));
+            recurrent.insert(0, false);
+        }
+        specs.push(self.readout_spec(classes));
         let readout = specs.len() - 1;
         let mut network = Network::new(self.network.steps, inputs, specs, &recurrent)?;
         for l in 0..=readout {
-            let init = match &self.learning.init_readout {
-                Some(init) if l == readout => init,
+            let init = match (&self.learning.init_readout, &self.network.encoder) {
+                (Some(init), _) if l == readout => init,
+                (_, Some(encoder)) if l == 0 => &encoder.init,
                 _ => &self.learning.init,
             };
-            spikeloop_models::init::draw(&mut network, l, init, None, self.seed)?;
+            let recurrent = self.learning.init_recurrent.as_ref();
+            spikeloop_models::init::draw(&mut network, l, init, recurrent, self.seed)?;
         }
         Ok(network)
     }
@@ -418,3 +563,6 @@ pub fn layer_targets(network: &Network<f32>, observe: Observe) -> Vec<LayerTarge
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

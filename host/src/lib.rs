@@ -76,6 +76,7 @@ pub mod run;
 pub mod run_away;
 pub mod run_folder;
 pub mod run_report;
+pub mod study;
 pub mod summary;
 pub mod trainer;
 pub mod twin;

@@ -485,7 +485,14 @@ impl<'a> Run<'a> {
             Some(split) => Some(self.trainer.evaluate(split, FINAL_ROUND + 1)?.tally.accuracy()),
             None => None,
         };
+        let learned = match self.experiment.learning.evaluate_train {
+            true => {
+                Some(self.trainer.evaluate(&self.data.train, FINAL_ROUND + 2)?.tally.accuracy())
+            }
+            false => None,
+        };
         let mut summary = summarise(self.experiment, &evaluation);
+        summary.learned_accuracy = learned;
         summary.chip = self.chip.clone();
         summary.calibration = self.calibration.clone();
         summary.epochs = self.trainer.position.epoch;
@@ -519,6 +526,7 @@ pub fn summarise(experiment: &Experiment, evaluation: &Evaluation) -> Summary {
         seed: experiment.seed,
         epochs: 0,
         train_accuracy: None,
+        learned_accuracy: None,
         validation_accuracy: None,
         test_accuracy: evaluation.tally.accuracy(),
         transfer: None,

@@ -176,7 +176,7 @@ fn sample_view(
     k: usize,
 ) -> SampleView {
     let dt_us = experiment.network.dt_us;
-    let class = |c: u16| data.class_names.get(usize::from(c)).copied().unwrap_or("?");
+    let class = |c: u16| data.class_names.get(usize::from(c)).map_or("?", String::as_str);
     let mut panels = vec![RasterPanel {
         name: "input".into(),
         units: data.inputs,
@@ -343,7 +343,7 @@ fn confusion(data: &Dataset, evaluation: &Evaluation) -> ConfusionMatrix {
     for (label, predicted) in data.test.labels.iter().zip(&evaluation.predicted) {
         counts[usize::from(*label) * data.classes + usize::from(*predicted)] += 1;
     }
-    ConfusionMatrix { classes: data.class_names.iter().map(|c| (*c).to_owned()).collect(), counts }
+    ConfusionMatrix { classes: data.class_names.clone(), counts }
 }
 
 fn time_split(time: &TimeSplit) -> Vec<Part> {

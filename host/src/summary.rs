@@ -89,6 +89,9 @@ pub struct Summary {
     pub epochs: usize,
     /// Accuracy while learning the last epoch.
     pub train_accuracy: Option<f64>,
+    /// Accuracy on the training set after the last epoch, if the experiment asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learned_accuracy: Option<f64>,
     /// Accuracy on the validation set, if there is one.
     pub validation_accuracy: Option<f64>,
     /// Accuracy on the test set.

@@ -20,6 +20,7 @@ use spikeloop_models::layer::LayerSpec;
 use spikeloop_models::method::bptt::{Bptt, BpttConfig};
 use spikeloop_models::method::eprop::Eprop;
 use spikeloop_models::method::rtrl::Rtrl;
+use spikeloop_models::method::noise::NoisyBptt;
 use spikeloop_models::method::{Chunk, Method, Outcomes};
 use spikeloop_models::network::Network;
 use spikeloop_models::observation::Observation;
@@ -154,7 +155,10 @@ fn method(
 ) -> Result<Box<dyn Method<f32>>, ModelError> {
     let learning = &experiment.learning;
     Ok(match learning.method {
-        MethodName::Bptt => Box::new(Bptt::new(network, config)?),
+        MethodName::Bptt | MethodName::SmoothSpikes => Box::new(Bptt::new(network, config)?),
+        MethodName::EscapeNoise => {
+            Box::new(NoisyBptt::new(network, config, learning.noise.unwrap_or_default())?)
+        }
         MethodName::Eprop => {
             let seed = random::mix(experiment.seed, stream::FEEDBACK);
             Box::new(Eprop::new(network, config, learning.feedback, seed)?)
@@ -186,6 +190,8 @@ pub struct Trainer<'a> {
     ordered: Option<usize>,
     /// The network of this batch, some units dropped.
     thinned: Option<Network<f32>>,
+    /// The network of this batch, its spikes smoothed.
+    softened: Option<Network<f32>>,
     batch: SpikeTrains,
     part: SpikeTrains,
     labels: Vec<u16>,
@@ -201,6 +207,7 @@ impl<'a> Trainer<'a> {
         if experiment.learning.rotation_deg > 0.0 && data.train.images.is_none() {
             return Err(ExperimentError::NotImages { task: data.name.as_str() }.into());
         }
+        experiment.check_inputs(data.train.analog.is_some())?;
         let network = experiment.network(data.inputs, data.classes)?;
         let nominal = network.layers.iter().map(|layer| layer.spec.clone()).collect();
         let learning = &experiment.learning;
@@ -227,6 +234,7 @@ impl<'a> Trainer<'a> {
             order: Vec::new(),
             ordered: None,
             thinned: None,
+            softened: None,
             batch: SpikeTrains::default(),
             part: SpikeTrains::default(),
             labels: Vec::new(),
@@ -344,6 +352,7 @@ impl<'a> Trainer<'a> {
         let first_trial = (epoch * data.train.len() + range.start) as u64;
         let key = self.key(stream::TIES, position);
         let mask = self.drop_units(position)?;
+        self.soften(epoch);
         let tally = self.learn(first_trial, key, mask.as_ref())?;
         self.position.tally = tally;
         self.position.batch += 1;
@@ -392,6 +401,19 @@ impl<'a> Trainer<'a> {
         Ok(Some(mask))
     }
 
+    /// Prepares the network with spikes as smooth as they are in this epoch, if the method is of that kind.
+    fn soften(&mut self, epoch: usize) {
+        let learning = &self.experiment.learning;
+        if learning.method != MethodName::SmoothSpikes {
+            return;
+        }
+        let network = self.thinned.as_ref().unwrap_or(&self.network);
+        let softened = self.softened.get_or_insert_with(|| network.clone());
+        softened.clone_from(network);
+        let epochs = learning.warm_start_epochs + learning.epochs;
+        learning.smooth.unwrap_or_default().soften(softened, epoch, epochs);
+    }
+
     /// Runs, differentiates and updates on the batch that was prepared. Returns the sums of the epoch with it.
     fn learn(
         &mut self,
@@ -401,8 +423,9 @@ impl<'a> Trainer<'a> {
     ) -> Result<Tally, TrainError> {
         let rate = self.learning_rate();
         let mut tally = self.position.tally.clone();
-        let network = match (&self.thinned, mask) {
-            (Some(thinned), Some(_)) => thinned,
+        let network = match (&self.softened, &self.thinned, mask) {
+            (Some(softened), _, _) => softened,
+            (None, Some(thinned), Some(_)) => thinned,
             _ => &self.network,
         };
         self.method.begin(network)?;

@@ -121,12 +121,17 @@ impl SpikeTimes {
     /// Adds a sample: one time in µs per unit, from unit 0 on; not finite means no spike. Times
     /// beyond `units` are ignored.
     pub fn push_sample(&mut self, times_us: impl IntoIterator<Item = f32>) {
-        let mut events: Vec<(f32, u16)> = times_us
+        let units = self.units.min(usize::from(u16::MAX) + 1);
+        let events = times_us.into_iter().take(units).enumerate();
+        self.push_events(events.map(|(unit, t)| (t, unit as u16)));
+    }
+
+    /// Adds a sample of any number of spikes `(time in µs, unit)` in any order. Times that are not finite and units
+    /// that do not exist are ignored.
+    pub fn push_events(&mut self, events: impl IntoIterator<Item = (f32, u16)>) {
+        let mut events: Vec<(f32, u16)> = events
             .into_iter()
-            .take(self.units.min(usize::from(u16::MAX) + 1))
-            .enumerate()
-            .filter(|(_, t)| t.is_finite())
-            .map(|(unit, t)| (t, unit as u16))
+            .filter(|(t, unit)| t.is_finite() && usize::from(*unit) < self.units)
             .collect();
         events.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         self.times_us.extend(events.iter().map(|e| e.0));

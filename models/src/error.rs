@@ -68,6 +68,17 @@ pub enum ModelError {
         /// Name of the surrogate.
         surrogate: &'static str,
     },
+    /// Sampled spikes need a surrogate that is the slope of a probability.
+    #[error(
+        "layer {layer}: surrogate `{surrogate}` is not the slope of an escape probability, so no spikes can be \
+         drawn by it: use `sigmoid`, `plain-sigmoid` or `exponential`"
+    )]
+    NoProbability {
+        /// Layer index.
+        layer: usize,
+        /// Name of the surrogate.
+        surrogate: &'static str,
+    },
     /// The surrogate cannot be evaluated element by element by this method.
     #[error(
         "layer {layer}: surrogate `{surrogate}` needs {needs}, which this method does not have"

@@ -30,6 +30,13 @@ pub struct Batch<'a, F> {
     pub observation: Option<&'a Observation<F>>,
 }
 
+impl<F> Batch<'_, F> {
+    /// Key of a sample, for what is drawn for it.
+    fn key(&self, sample: usize) -> u64 {
+        mix(self.tie_break_key, (self.first + sample) as u64)
+    }
+}
+
 /// States of one layer during one sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerRecording<F> {
@@ -121,7 +128,8 @@ impl<F: Real> Inference<F> {
             });
         }
         let mut trace = Trace::new(&self.network, true);
-        forward(&self.network, &mut trace, batch.inputs, sample, batch.observation, false);
+        let key = batch.key(sample);
+        forward(&self.network, &mut trace, batch.inputs, sample, batch.observation, false, key);
         let steps = self.network.steps;
         let unpadded = |values: &[F], stride: usize, units: usize| {
             values.chunks_exact(stride).flat_map(|row| &row[..units]).copied().collect()
@@ -196,7 +204,8 @@ impl<F: Real> Worker<F> {
     }
 
     fn run(&mut self, network: &Compiled<F>, loss: Loss, batch: &Batch<'_, F>, sample: usize) {
-        forward(network, &mut self.trace, batch.inputs, sample, batch.observation, false);
+        let key = batch.key(sample);
+        forward(network, &mut self.trace, batch.inputs, sample, batch.observation, false, key);
         let top = network.layers.len() - 1;
         let layer = &network.layers[top];
         let readout = Readout {
@@ -204,7 +213,6 @@ impl<F: Real> Worker<F> {
             stride: layer.stride,
             classes: layer.units,
         };
-        let key = mix(batch.tie_break_key, (batch.first + sample) as u64);
         let label = batch.labels.map(|labels| labels[sample]);
         let result = loss.evaluate(readout, label, key, 1.0, &mut self.adjoint, &mut self.loss);
         self.results.push((result.value, result.predicted));

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ModelError, Result};
-use crate::layer::{Current, LayerSpec};
+use crate::layer::{Current, LayerSpec, Wiring};
 use crate::network::Network;
 use crate::random;
 use crate::real::Real;
@@ -173,6 +173,9 @@ pub fn draw<F: Real>(
     target.spec.check()?;
     let pre = target.weights.nrows();
     let spec = &target.spec;
+    if spec.wiring == Wiring::Encoder {
+        return draw_encoder(&mut target.weights, spec, feed_forward, seed, layer);
+    }
     let Some(matrix) = &mut target.recurrent else {
         let connection = Connection { total: pre, share: |_| 1.0 };
         return fill(
@@ -194,6 +197,25 @@ pub fn draw<F: Real>(
         own,
         random::stream(seed, 2 * layer as u64 + 1),
     )
+}
+
+/// Draws gains and biases of an encoder in the same way; entries without effect are 0.
+fn draw_encoder<F: Real>(
+    parameters: &mut Array2<F>,
+    spec: &LayerSpec,
+    init: &Init,
+    seed: u64,
+    layer: usize,
+) -> Result<()> {
+    let rng = random::stream(seed, 2 * layer as u64);
+    fill(parameters, spec, init, Connection { total: 1, share: |_| 1.0 }, rng)?;
+    let channels = parameters.nrows() - 1;
+    for ((row, unit), value) in parameters.indexed_iter_mut() {
+        if row != channels && row != unit % channels {
+            *value = F::zero();
+        }
+    }
+    Ok(())
 }
 
 fn fill<F: Real>(

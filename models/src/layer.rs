@@ -91,6 +91,29 @@ pub enum Forward {
     /// The primitive of the surrogate at `V − θ`: a smooth network whose exact gradient is the
     /// surrogate gradient. For gradient checks and annealing.
     Smooth,
+    /// A spike with the escape probability of the surrogate at `V − θ`
+    /// ([`Surrogate::escape_probability`]), drawn by the key of the sample.
+    Sampled,
+}
+
+/// How the units of a layer listen to what is below.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wiring {
+    /// Every unit to every input, with a weight each.
+    #[default]
+    Dense,
+    /// Every unit to one analog channel, `gain (x + bias)`, gain and bias learned: unit `k` to channel `k mod C`.
+    /// The layer stands first; its inputs are the C channels and a last one that is always 1. The weight
+    /// matrix `[C + 1, units]` holds the gain of a unit in the row of its channel and its bias in the last row; other
+    /// entries have no effect. A multiplicative reset acts one step later than in other layers,
+    /// `V[t+1] = P (1 − S[t−1])`, so that units mostly spike twice, and is detached: as published (SpyTorch
+    /// tutorial 5).
+    Encoder,
+}
+
+fn is_dense(wiring: &Wiring) -> bool {
+    *wiring == Wiring::Dense
 }
 
 /// One number for a layer, or one for every unit: where calibration puts measured values.
@@ -174,6 +197,9 @@ pub struct LayerSpec {
     pub forward: Forward,
     /// Membrane of state 0, model units.
     pub initial_membrane: f64,
+    /// How the units listen to what is below.
+    #[serde(default, skip_serializing_if = "is_dense")]
+    pub wiring: Wiring,
 }
 
 impl LayerSpec {
@@ -198,6 +224,7 @@ impl LayerSpec {
             surrogate: Surrogate::SuperSpike { beta: 50.0 },
             forward: Forward::Hard,
             initial_membrane: 0.0,
+            wiring: Wiring::Dense,
         }
     }
 
@@ -238,7 +265,7 @@ impl LayerSpec {
     #[must_use]
     pub fn readout(&self, units: usize) -> Self {
         let neuron = if self.neuron.has_current() { NeuronKind::CubaLi } else { NeuronKind::Li };
-        Self { neuron, units, reset: Reset::None, ..self.clone() }
+        Self { neuron, units, reset: Reset::None, wiring: Wiring::Dense, ..self.clone() }
     }
 
     /// Checks every parameter.

@@ -20,6 +20,7 @@
 //! | losses on the readout, on spike trains and on spike times; penalties on spikes and weights | [`loss`], [`regularise`] |
 //! | steps, schedules, first weights, dropout | [`optim`], [`init`], [`dropout`] |
 //! | weights to integer codes; state to bytes | [`quantise`], [`checkpoint`] |
+//! | escape noise, smoothed spikes, rates, translation of rectified units | [`method::noise`], [`method::smooth`], [`method::rate`], [`method::translation`] |
 //! | data as pure functions of a seed | [`task`] |
 //! | single neurons in physical units, each held against its closed form; the GIF neuron, fitted to recordings | [`neuron`] |
 //!

@@ -339,7 +339,7 @@ fn focal(logits: &mut [f64], label: u16, gamma: f64) -> f64 {
 }
 
 /// Replaces logits by `p − [k = label]` and returns `−ln p_label`.
-fn cross_entropy(logits: &mut [f64], label: u16) -> f64 {
+pub(crate) fn cross_entropy(logits: &mut [f64], label: u16) -> f64 {
     let highest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let own = logits[usize::from(label)] - highest;
     let mut sum = 0.0;
@@ -395,7 +395,8 @@ fn distance(outputs: &mut [f64], label: u16, bend: f64) -> f64 {
     share * sum
 }
 
-fn largest(logits: &[f64]) -> u16 {
+/// Index of the largest logit, the first of several.
+pub(crate) fn largest(logits: &[f64]) -> u16 {
     let mut best = 0;
     for (k, logit) in logits.iter().enumerate() {
         if *logit > logits[best] {

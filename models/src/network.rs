@@ -3,7 +3,7 @@
 use ndarray::Array2;
 
 use crate::error::{ModelError, Result};
-use crate::layer::{Forward, Layer, LayerSpec};
+use crate::layer::{Forward, Layer, LayerSpec, Wiring};
 use crate::real::Real;
 
 /// A network: what is simulated, differentiated and trained.
@@ -101,7 +101,22 @@ fn check_place<F>(layer: &Layer<F>, index: usize, top: usize) -> Result<()> {
         "is the readout, but it spikes: add a cuba-li or li layer on top"
     } else if layer.recurrent.is_some() && !spec.neuron.spikes() {
         "has recurrent weights, but does not spike: remove them"
+    } else if index > 0 && spec.wiring == Wiring::Encoder {
+        "is an encoder of analog channels, which can only stand first"
+    } else if spec.wiring == Wiring::Encoder && spec.neuron.spikes() && !spec.detach_reset {
+        "is an encoder, whose reset is always detached: set detach_reset"
+    } else if spec.wiring == Wiring::Encoder && layer.weights.nrows() < 2 {
+        "is an encoder without a channel: give one input more than there are channels"
     } else {
+        if spec.neuron.spikes()
+            && spec.forward == Forward::Sampled
+            && spec.surrogate.escape_probability(0.0_f64).is_none()
+        {
+            return Err(ModelError::NoProbability {
+                layer: index,
+                surrogate: spec.surrogate.name(),
+            });
+        }
         if spec.neuron.spikes()
             && spec.forward == Forward::Smooth
             && !spec.surrogate.has_primitive()

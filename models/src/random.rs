@@ -16,14 +16,15 @@ pub fn stream(seed: u64, stream: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Uniform number in (0, 1] from 53 bits.
-fn unit(bits: u64) -> f64 {
+/// Uniform number in (0, 1] from the upper 53 bits of a word.
+#[must_use]
+pub fn unit_interval(bits: u64) -> f64 {
     ((bits >> 11) + 1) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
 /// A standard normal number; takes two 64-bit words of `rng`.
 pub fn normal(rng: &mut ChaCha8Rng) -> f64 {
-    let (u, v) = (unit(rng.next_u64()), unit(rng.next_u64()));
+    let (u, v) = (unit_interval(rng.next_u64()), unit_interval(rng.next_u64()));
     libm::sqrt(-2.0 * libm::log(u)) * libm::cos(2.0 * std::f64::consts::PI * v)
 }
 

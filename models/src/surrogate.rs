@@ -305,6 +305,18 @@ impl Surrogate {
         })
     }
 
+    /// Probability of a spike in one step at `x = V − θ` of a neuron with escape noise whose slope this derivative
+    /// is: `σ(βx)` for the sigmoids, `min(p₀ e^(x/δu), 1)` for the exponential (Gerstner & Kistler 2002).
+    /// `None` for surrogates that are not the slope of a probability.
+    #[must_use]
+    pub fn escape_probability<F: Real>(self, x: F) -> Option<F> {
+        match self {
+            Self::Sigmoid { .. } | Self::PlainSigmoid => self.primitive(x),
+            Self::Exponential { .. } => self.primitive(x).map(|p| p.min(F::one())),
+            _ => None,
+        }
+    }
+
     /// Whether [`Surrogate::primitive`] exists.
     #[must_use]
     pub fn has_primitive(self) -> bool {

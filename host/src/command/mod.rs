@@ -26,6 +26,7 @@ pub mod parity;
 pub mod record;
 pub mod recording;
 pub mod robustness;
+pub mod study;
 pub mod table;
 pub mod train;
 pub mod twin;
@@ -125,6 +126,8 @@ pub enum Verb {
     Parity(parity::Args),
     /// Study accuracy against mismatch, for several ways of bringing a network onto a chip
     Robustness(robustness::Args),
+    /// Compare ways of learning: six answers to the missing gradient, shapes of surrogates, the loss around a network
+    Study(study::Args),
     /// Say which way onto a chip is worth its cost, played on its digital twin
     Advise(advise::Args),
     /// Make a digital twin of a chip, and see how well it foretells the chip
@@ -283,6 +286,7 @@ fn dispatch(verb: &Verb, context: &Context) -> Result<ExitCode, CommandError> {
         Verb::Eval(args) => eval::run(args, context),
         Verb::Parity(args) => parity::run(args, context),
         Verb::Robustness(args) => robustness::run(args, context),
+        Verb::Study(args) => study::run(args, context),
         Verb::Advise(args) => advise::run(args, context),
         Verb::Twin(args) => twin::run(args, context),
         Verb::Doctor(args) => doctor::run(args, context),

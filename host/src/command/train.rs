@@ -375,6 +375,9 @@ pub fn render(summary: &Summary, folder: Option<&RunFolder>) -> String {
     if let Some(accuracy) = summary.train_accuracy {
         rows.push(("train accuracy", format!("{} in epoch {}", percent(accuracy), summary.epochs)));
     }
+    if let Some(accuracy) = summary.learned_accuracy {
+        rows.push(("training set", format!("{} after the last epoch", percent(accuracy))));
+    }
     rows.push(("hidden spikes", format!("{:.1} a sample", summary.hidden_spikes_per_sample)));
     rows.push(("speed", format!("{:.0} samples/s", summary.samples_per_s)));
     if summary.twin_trials > 0 {

@@ -9,7 +9,7 @@ use std::io::Read;
 use spikeloop_models::encode::{Grid, Origin, SpikeTimes, latency_table};
 
 use super::mersenne::Mersenne;
-use super::{DataError, DataName, DataSpec, Dataset, Split, arrange};
+use super::{Analog, DataError, DataName, DataSpec, Dataset, Split, arrange};
 
 const PACKED: &[u8] = include_bytes!("digits.bin.gz");
 /// Number of digits.
@@ -50,24 +50,52 @@ fn split_indices(labels: &[u16]) -> [Vec<usize>; 2] {
     [train, test]
 }
 
-pub(super) fn load(spec: &DataSpec, copies: usize) -> Result<Dataset, DataError> {
-    let records = records();
+/// Spike times of the digits `indices`, each pixel `copies` times.
+fn spike_split(records: &[([u8; PIXELS], u16)], indices: &[usize], copies: usize) -> Split {
     let table = latency_table(16, 0.2, 8.0);
+    let mut times = SpikeTimes::new(PIXELS * copies);
+    for &i in indices {
+        let one = records[i].0.map(|v| table[usize::from(v.min(16))]);
+        times.push_sample(std::iter::repeat_n(one, copies).flatten());
+    }
+    let labels = indices.iter().map(|&i| records[i].1).collect();
+    Split { times, origin: Origin::BatchMinimum, labels, images: None, analog: None }
+}
+
+/// Brightness of their pixels, 0 to 1.
+fn feature_split(records: &[([u8; PIXELS], u16)], indices: &[usize], _copies: usize) -> Split {
+    let pixels = indices.iter().flat_map(|&i| records[i].0);
+    let values = pixels.map(|v| f32::from(v.min(16)) / 16.0).collect();
+    Split {
+        times: SpikeTimes::new(PIXELS),
+        origin: Origin::Absolute,
+        labels: indices.iter().map(|&i| records[i].1).collect(),
+        images: None,
+        analog: Some(Analog { channels: PIXELS, steps: 1, values }),
+    }
+}
+
+pub(super) fn load(spec: &DataSpec, copies: usize) -> Result<Dataset, DataError> {
+    assemble(spec, copies, spike_split)
+}
+
+pub(super) fn load_features(spec: &DataSpec) -> Result<Dataset, DataError> {
+    assemble(spec, 1, feature_split)
+}
+
+fn assemble(
+    spec: &DataSpec,
+    copies: usize,
+    split: fn(&[([u8; PIXELS], u16)], &[usize], usize) -> Split,
+) -> Result<Dataset, DataError> {
+    let records = records();
     let labels: Vec<u16> = records.iter().map(|r| r.1).collect();
-    let [train, test] = split_indices(&labels).map(|indices| {
-        let mut times = SpikeTimes::new(PIXELS * copies);
-        for &i in &indices {
-            let one = records[i].0.map(|v| table[usize::from(v.min(16))]);
-            times.push_sample(std::iter::repeat_n(one, copies).flatten());
-        }
-        let labels = indices.iter().map(|&i| labels[i]).collect();
-        Split { times, origin: Origin::BatchMinimum, labels, images: None }
-    });
+    let [train, test] = split_indices(&labels).map(|indices| split(&records, &indices, copies));
     let [train, validation, test] = arrange(spec, train, test)?;
     Ok(Dataset {
         name: DataName::Digits,
         classes: 10,
-        class_names: &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+        class_names: (0..10).map(|d| d.to_string()).collect(),
         inputs: PIXELS * copies,
         grid: Grid::LATENCY,
         train,

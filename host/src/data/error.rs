@@ -113,6 +113,19 @@ pub enum DataError {
         available: usize,
     },
 
+    /// A key that this data set does not have.
+    #[error("{key} has no meaning for the task {set}: leave it out")]
+    Key {
+        /// Dotted key.
+        key: &'static str,
+        /// The data set.
+        set: &'static str,
+    },
+
+    /// What was asked to be generated cannot be.
+    #[error("task.{0}")]
+    Generated(#[from] spikeloop_models::ModelError),
+
     /// A file that does not have the layout of its data set.
     #[error("{path}: {problem}\nexpected {expected}")]
     Layout {

@@ -11,7 +11,7 @@ use spikeloop_models::encode::{Grid, Origin, SpikeTimes, latency_table};
 use super::idx::Published;
 use super::resample::{FULL, SIDE, matrix, resample_with};
 use super::rotation::Images;
-use super::{DataError, DataSpec, Dataset, Split, arrange};
+use super::{DataError, DataSpec, Dataset, Split, arrange, names};
 
 /// The environment variable that names the folder with the data files.
 pub const DATA_VARIABLE: &str = "SPIKELOOP_DATA";
@@ -103,7 +103,7 @@ impl Family {
         }
     }
 
-    fn class_names(self) -> &'static [&'static str] {
+    pub(super) fn class_names(self) -> &'static [&'static str] {
         match self {
             Self::Mnist => &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
             Self::Fashion => &[
@@ -167,16 +167,8 @@ pub(super) struct Files {
 
 /// Reads and checks the four files: pixels and labels to learn from, then to test on.
 pub(super) fn contents(family: Family, data_dir: Option<&Path>) -> Result<Vec<Vec<u8>>, DataError> {
-    let from_environment = || std::env::var_os(DATA_VARIABLE).filter(|v| !v.is_empty());
-    let folder = data_dir.map(Path::to_owned).or_else(|| from_environment().map(PathBuf::from));
-    let Some(folder) = folder else {
-        return Err(DataError::NoFolder {
-            set: family.folder(),
-            files: family.file_list(),
-            source_url: family.source_url(),
-            variable: DATA_VARIABLE,
-        });
-    };
+    let set = family.folder();
+    let folder = super::folder(data_dir, set, &family.file_list(), family.source_url())?;
     let files = family.find(&folder)?;
     let published = family.published();
     published
@@ -239,6 +231,7 @@ pub(super) fn load(
         origin: Origin::BatchMinimum,
         labels,
         images: None,
+        analog: None,
     };
     let mut train = split(&pixels[0], train_labels);
     let test = split(&pixels[1], test_labels);
@@ -248,7 +241,7 @@ pub(super) fn load(
     Ok(Dataset {
         name: spec.name,
         classes: 10,
-        class_names: family.class_names(),
+        class_names: names(family.class_names()),
         inputs: SIDE * SIDE * copies,
         grid: Grid::LATENCY,
         train,

@@ -54,6 +54,16 @@ impl Array {
         let values = self.bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
         (self.kind == "<f4").then(|| values.collect())
     }
+
+    /// The texts of an array of a kind `<U…`.
+    pub(super) fn texts(&self) -> Option<Vec<String>> {
+        let length: usize = self.kind.strip_prefix("<U")?.parse().ok()?;
+        let text = |bytes: &[u8]| -> Option<String> {
+            let codes = bytes.as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b));
+            codes.filter(|c| *c != 0).map(char::from_u32).collect()
+        };
+        self.bytes.chunks_exact((4 * length).max(1)).map(text).collect()
+    }
 }
 
 #[cfg(test)]
@@ -76,6 +86,11 @@ mod tests {
             (array.shape.as_slice(), array.floats().unwrap()),
             (&[2, 1][..], vec![1.0, -2.0])
         );
+        assert!(array.texts().is_none());
+        let header = "{'descr': '<U2', 'fortran_order': False, 'shape': (2,), }\n";
+        let body: Vec<u8> =
+            ['a', 'b', 'c', '\0'].iter().flat_map(|c| (*c as u32).to_le_bytes()).collect();
+        assert_eq!(parse(&npy(header, &body)).unwrap().texts().unwrap(), ["ab", "c"]);
     }
 
     #[test]

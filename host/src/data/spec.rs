@@ -1,8 +1,10 @@
 //! Which data set an experiment uses, as written in its configuration.
 
+use spikeloop_models::task::randman::Randman;
+
 /// A data set by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum DataName {
     /// Three classes in a disc, four features, generated (Kriener, Göltz & Petrovici 2022).
     Yinyang,
@@ -12,11 +14,31 @@ pub enum DataName {
     Mnist16,
     /// Fashion-MNIST, prepared in the same way.
     Fashion16,
+    /// MNIST at its full 28×28 pixels, latency code on a grid of 1 ms (SpyTorch tutorial 2).
+    MnistLatency,
+    /// Fashion-MNIST, prepared in the same way.
+    FashionLatency,
+    /// Random manifolds in spike times, generated (Zenke & Vogels 2021).
+    Randman,
+    /// Braille letters read by a tactile sensor: analog inputs (Müller-Cleve et al. 2022).
+    Braille,
+    /// Spoken digits as spikes of an artificial cochlea (Cramer et al. 2020), or other HDF5 files of that layout.
+    Shd,
 }
 
 impl DataName {
     /// Every known data set.
-    pub const ALL: [Self; 4] = [Self::Yinyang, Self::Digits, Self::Mnist16, Self::Fashion16];
+    pub const ALL: [Self; 9] = [
+        Self::Yinyang,
+        Self::Digits,
+        Self::Mnist16,
+        Self::Fashion16,
+        Self::MnistLatency,
+        Self::FashionLatency,
+        Self::Randman,
+        Self::Braille,
+        Self::Shd,
+    ];
 
     /// The name in configuration files.
     #[must_use]
@@ -26,7 +48,17 @@ impl DataName {
             Self::Digits => "digits",
             Self::Mnist16 => "mnist16",
             Self::Fashion16 => "fashion16",
+            Self::MnistLatency => "mnist-latency",
+            Self::FashionLatency => "fashion-latency",
+            Self::Randman => "randman",
+            Self::Braille => "braille",
+            Self::Shd => "shd",
         }
+    }
+
+    /// Whether each input can be repeated.
+    pub(super) fn has_copies(self) -> bool {
+        matches!(self, Self::Yinyang | Self::Digits | Self::Mnist16 | Self::Fashion16)
     }
 
     /// How often each input is repeated unless the specification says otherwise.
@@ -42,7 +74,7 @@ impl std::fmt::Display for DataName {
 }
 
 /// A data set and how much of it to use.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSpec {
     /// Which set.
@@ -61,12 +93,15 @@ pub struct DataSpec {
     /// How often each input is repeated, 1 to 255; 5 for Yin-Yang and 1 for images by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copies: Option<usize>,
+    /// What random manifolds are like; those of the published example by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub randman: Option<Randman>,
 }
 
 impl DataSpec {
     /// The whole set `name`, nothing held out.
     #[must_use]
     pub fn new(name: DataName) -> Self {
-        Self { name, train: None, test: None, validation: 0, copies: None }
+        Self { name, train: None, test: None, validation: 0, copies: None, randman: None }
     }
 }

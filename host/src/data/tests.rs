@@ -265,3 +265,102 @@ fn files_are_taken_plain_or_compressed_by_the_sum_of_their_content() {
     let gone = folder.path().join("gone");
     assert!(matches!(tiny.read(&gone, ""), Err(DataError::Read { .. })));
 }
+
+#[test]
+fn full_images_spike_at_the_published_steps() {
+    let Some(root) = shared_data("fashion-mnist") else { return };
+    let pixels = &images::contents(Family::Fashion, Some(&root)).unwrap()[0][..784];
+    let times = latency::spike_times(pixels);
+    let mut trains = SpikeTrains::default();
+    times.bin(&[0], &latency::GRID, Origin::Absolute, &mut trains);
+    assert_eq!((trains.units(), trains.steps()), (784, 101));
+    let mut spikes = 0;
+    for (pixel, &v) in pixels.iter().enumerate() {
+        let x = f64::from(v) / 255.0;
+        let step = if x < 0.2 { f64::INFINITY } else { 20.0 * (x / (x - 0.2 + 1e-7)).ln() };
+        let found = (0..101).find(|t| trains.at(0, *t).contains(&(pixel as u16)));
+        // Pixel 51 is the threshold itself, and 1e-7 from it is far beyond the grid.
+        let wanted = (step < 101.0).then_some(step as usize);
+        assert_eq!(found, wanted, "pixel {pixel}: {v}");
+        spikes += usize::from(found.is_some());
+    }
+    assert!(spikes > 100 && trains.count(0) == spikes);
+    let mut spec = DataSpec::new(DataName::FashionLatency);
+    spec.copies = Some(2);
+    assert!(load(&spec, Some(&root)).unwrap_err().to_string().contains("task.copies"));
+}
+
+#[test]
+fn braille_letters_are_standardised_by_what_is_learned() {
+    let Some(root) = shared_data("braille") else { return };
+    let set = load(&DataSpec::new(DataName::Braille), Some(&root)).unwrap();
+    assert_eq!([set.train.len(), set.test.len(), set.classes, set.inputs], [1080, 270, 27, 5]);
+    assert_eq!((set.class_names[0].as_str(), set.class_names[19].as_str()), ("A", "Space"));
+    let analog = set.train.analog.as_ref().unwrap();
+    assert_eq!((analog.channels, analog.steps, analog.values.len()), (4, 152, 1080 * 152 * 4));
+    for channel in 0..4 {
+        let values = analog.values.iter().skip(channel).step_by(4).map(|v| f64::from(*v));
+        let n = 1080.0 * 152.0;
+        let (sum, squares) = values.fold((0.0, 0.0), |(s, q), v| (s + v, q + v * v));
+        assert!((sum / n).abs() < 1e-4, "mean {}", sum / n);
+        // Divided by deviation + 1e-3.
+        assert!((0.97..1.0).contains(&(squares / n).sqrt()), "{}", (squares / n).sqrt());
+    }
+    let mut trains = SpikeTrains::default();
+    set.train.encode(&[3, 5], &set.grid, &mut trains);
+    let values = trains.values(1);
+    assert_eq!((trains.at(1, 7), values.len()), (&[0, 1, 2, 3, 4][..], 5 * 152));
+    assert_eq!(values[5 * 6..5 * 7], values[5 * 7..5 * 8]);
+    assert_eq!(values[5 * 7 + 4], 1.0);
+    assert_eq!(values[5 * 7 + 2], analog.values[(5 * 152 + 7) * 4 + 2]);
+    assert!(trains.at(1, 152).is_empty());
+}
+
+#[test]
+fn random_manifolds_are_split_and_configured() {
+    let mut spec = DataSpec::new(DataName::Randman);
+    let task = spikeloop_models::task::randman::Randman {
+        classes: 3,
+        samples: 20,
+        units: 5,
+        alpha: 3.0,
+        ..Default::default()
+    };
+    (spec.randman, spec.validation) = (Some(task), 6);
+    let set = load(&spec, None).unwrap();
+    let validation = set.validation.as_ref().unwrap();
+    assert_eq!([set.train.len(), validation.len(), set.test.len()], [48, 6, 6]);
+    assert_eq!((set.classes, set.inputs, set.grid.steps), (3, 5, 100));
+    spec.randman = Some(spikeloop_models::task::randman::Randman { alpha: -1.0, ..task });
+    assert!(load(&spec, None).unwrap_err().to_string().contains("task.randman.alpha"));
+    let mut other = DataSpec::new(DataName::Digits);
+    other.randman = Some(task);
+    assert!(load(&other, None).unwrap_err().to_string().contains("task.randman"));
+}
+
+#[test]
+fn features_are_those_behind_the_spike_times() {
+    for name in [DataName::Yinyang, DataName::Digits] {
+        let mut spec = DataSpec::new(name);
+        (spec.train, spec.test, spec.validation) = (Some(40), Some(20), 10);
+        let (spikes, features) = (load(&spec, None).unwrap(), load_features(&spec).unwrap());
+        assert_eq!(spikes.train.labels, features.train.labels);
+        assert_eq!(spikes.validation.unwrap().labels, features.validation.unwrap().labels);
+        let analog = features.train.analog.unwrap();
+        for sample in 0..40 {
+            let row = &analog.values[sample * analog.channels..][..analog.channels];
+            let (times, ids) = spikes.train.times.sample(sample);
+            for (t, id) in
+                times.iter().zip(ids).filter(|(_, id)| usize::from(**id) < analog.channels)
+            {
+                let x = row[usize::from(*id)];
+                let wanted = match name {
+                    DataName::Yinyang => 2.0 + 24.0 * x,
+                    _ => 8.0 * (x / (x - 0.2)).ln(),
+                };
+                assert!((t - wanted).abs() < 1e-3, "{t} {wanted}");
+            }
+        }
+    }
+    assert!(load_features(&DataSpec::new(DataName::Randman)).is_err());
+}

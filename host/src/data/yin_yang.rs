@@ -7,7 +7,7 @@
 use spikeloop_models::encode::{Grid, Origin, SpikeTimes, yin_yang_us};
 
 use super::mersenne::Mersenne;
-use super::{DataError, DataName, DataSpec, Dataset, Split, check_count};
+use super::{Analog, DataError, DataName, DataSpec, Dataset, Split, check_count, names};
 
 const RADIUS: f64 = 0.5;
 const DOT_RADIUS: f64 = 0.1;
@@ -66,10 +66,35 @@ fn split(seed: u32, count: usize, copies: usize) -> Split {
         times.push_sample(yin_yang_us(features(point).map(|v| v as f32), copies));
     }
     let labels = points.iter().map(|p| p.1).collect();
-    Split { times, origin: Origin::Absolute, labels, images: None }
+    Split { times, origin: Origin::Absolute, labels, images: None, analog: None }
+}
+
+/// The features themselves.
+fn feature_split(seed: u32, count: usize, _copies: usize) -> Split {
+    let points = points(seed, count);
+    let values = points.iter().flat_map(|p| features(p.0)).map(|v| v as f32).collect();
+    Split {
+        times: SpikeTimes::new(4),
+        origin: Origin::Absolute,
+        labels: points.iter().map(|p| p.1).collect(),
+        images: None,
+        analog: Some(Analog { channels: 4, steps: 1, values }),
+    }
+}
+
+pub(super) fn load_features(spec: &DataSpec) -> Result<Dataset, DataError> {
+    assemble(spec, 1, feature_split)
 }
 
 pub(super) fn load(spec: &DataSpec, copies: usize) -> Result<Dataset, DataError> {
+    assemble(spec, copies, split)
+}
+
+fn assemble(
+    spec: &DataSpec,
+    copies: usize,
+    split: fn(u32, usize, usize) -> Split,
+) -> Result<Dataset, DataError> {
     let train = spec.train.unwrap_or(SIZES[0]);
     let test = spec.test.unwrap_or(SIZES[2]);
     check_count("train", train, MOST)?;
@@ -80,7 +105,7 @@ pub(super) fn load(spec: &DataSpec, copies: usize) -> Result<Dataset, DataError>
     Ok(Dataset {
         name: DataName::Yinyang,
         classes: 3,
-        class_names: &["yin", "yang", "dot"],
+        class_names: names(&["yin", "yang", "dot"]),
         inputs: 5 * copies,
         grid: Grid::YIN_YANG,
         train: split(SEEDS[0], train, copies),

@@ -19,6 +19,7 @@ pub mod error;
 pub mod gif;
 pub mod ltts;
 mod order;
+pub mod rates;
 pub mod report;
 pub mod run;
 pub mod state;
@@ -115,6 +116,8 @@ pub const METHODS: &[Method] = &[
     Method { name: "burst", open: burst::open, chip: false },
     Method { name: "competing", open: competing::open, chip: false },
     Method { name: "decolle", open: decolle::open, chip: false },
+    Method { name: "rates", open: rates::open, chip: false },
+    Method { name: "translation", open: rates::open, chip: false },
 ];
 
 /// The lesson that an experiment file asks for; `None` if it is an ordinary experiment.

@@ -37,6 +37,8 @@ pub struct HeatMap {
     pub palette: Palette,
     /// Value in the middle of a diverging palette.
     pub centre: f64,
+    /// Range that the columns stand for, and the rows from top to bottom; without it they are numbered.
+    pub extent: Option<((f64, f64), (f64, f64))>,
     /// A line is drawn after so many columns (the blocks of an array); 0 for none.
     pub block: usize,
 }
@@ -60,7 +62,11 @@ impl HeatMap {
         let limits = self.limits();
         let area = ((LEFT, top), (RIGHT - LEFT, height));
         place(&mut canvas, area, (columns, rows), (self.palette, limits), &self.values);
-        let spans = ((0.0, columns as f64), (rows as f64, 0.0));
+        let numbers = ((0.0, columns as f64), (rows as f64, 0.0));
+        let spans = match self.extent {
+            Some((x, (first, last))) => (x, (last, first)),
+            None => numbers,
+        };
         let frame = Frame::new((LEFT, top), (RIGHT, bottom), spans.0, spans.1);
         if self.block > 0 {
             for edge in (self.block..columns).step_by(self.block) {
@@ -69,8 +75,12 @@ impl HeatMap {
             }
         }
         canvas.rect((LEFT, top), (RIGHT - LEFT, height), "frame");
-        canvas.text((LEFT - 7.0, top + 9.0), Anchor::End, "small", "0");
-        canvas.text((LEFT - 7.0, bottom), Anchor::End, "small", &(rows - 1).to_string());
+        let ends = match self.extent {
+            Some((_, ends)) => [ends.0, ends.1].map(|end| tick_text(end, 1)),
+            None => ["0".to_owned(), (rows - 1).to_string()],
+        };
+        canvas.text((LEFT - 7.0, top + 9.0), Anchor::End, "small", &ends[0]);
+        canvas.text((LEFT - 7.0, bottom), Anchor::End, "small", &ends[1]);
         canvas.text_up((LEFT - 46.0 + 12.0, (top + bottom) / 2.0), &self.y_label);
         frame.draw_x(&mut canvas, &self.x_label);
         self.colour_bar(&mut canvas, top, bottom, limits);

@@ -303,6 +303,7 @@ fn mismatch(data: &ReportData) -> String {
             palette: m.palette,
             centre: m.centre,
             block: m.block,
+            extent: None,
         };
         figure(&format!("{name} over the array"), &map.draw())
     };

@@ -5,7 +5,7 @@ use ndarray::Array2;
 use crate::error::{ModelError, Result};
 use crate::kernel::aligned::Aligned;
 use crate::kernel::rows::padded;
-use crate::layer::{Current, Forward, LayerSpec, Reset};
+use crate::layer::{Current, Forward, LayerSpec, Reset, Wiring};
 use crate::network::Network;
 use crate::real::Real;
 use crate::surrogate::Surrogate;
@@ -31,6 +31,8 @@ pub(crate) struct CompiledLayer<F> {
     pub(crate) recurrent: Option<Aligned<F>>,
     /// `[post, pre padded]`.
     pub(crate) recurrent_transposed: Aligned<F>,
+    /// Gains and biases of an encoder `[channel + 1, unit]`, as the network holds them.
+    pub(crate) encoder: Option<Array2<F>>,
 }
 
 impl<F: Real> CompiledLayer<F> {
@@ -56,6 +58,7 @@ impl<F: Real> CompiledLayer<F> {
             transposed: Aligned::default(),
             recurrent: None,
             recurrent_transposed: Aligned::default(),
+            encoder: None,
             spec: spec.clone(),
         }
     }
@@ -72,12 +75,21 @@ impl<F: Real> CompiledLayer<F> {
         self.spec.detach_reset || self.reset() == Reset::None
     }
 
+    /// Steps between a spike and the state whose step its reset acts on.
+    pub(crate) fn reset_delay(&self) -> usize {
+        usize::from(self.spec.wiring == Wiring::Encoder && self.reset() == Reset::Multiplicative)
+    }
+
     pub(crate) fn current(&self) -> Current {
         self.spec.current
     }
 
     pub(crate) fn smooth(&self) -> bool {
         self.spec.forward == Forward::Smooth
+    }
+
+    pub(crate) fn sampled(&self) -> bool {
+        self.spec.forward == Forward::Sampled
     }
 
     pub(crate) fn surrogate(&self) -> Surrogate {
@@ -138,7 +150,13 @@ impl<F: Real> Compiled<F> {
             if compiled.spec != layer.spec {
                 *compiled = CompiledLayer::new(&layer.spec);
             }
-            copy_rows(&mut compiled.weights, &layer.weights);
+            match layer.spec.wiring {
+                Wiring::Dense => copy_rows(&mut compiled.weights, &layer.weights),
+                Wiring::Encoder => {
+                    copy_rows(&mut compiled.weights, &encoder_weights(&layer.weights));
+                    compiled.encoder = Some(layer.weights.clone());
+                }
+            }
             if index > 0 {
                 copy_columns(&mut compiled.transposed, &layer.weights);
             }
@@ -151,6 +169,33 @@ impl<F: Real> Compiled<F> {
             }
         }
         Ok(())
+    }
+}
+
+/// Weights that gains and biases amount to: `gain x + gain bias · 1`.
+fn encoder_weights<F: Real>(parameters: &Array2<F>) -> Array2<F> {
+    let channels = parameters.nrows() - 1;
+    let mut weights = Array2::zeros(parameters.raw_dim());
+    for unit in 0..parameters.ncols() {
+        let gain = parameters[[unit % channels, unit]];
+        weights[[unit % channels, unit]] = gain;
+        weights[[channels, unit]] = gain * parameters[[channels, unit]];
+    }
+    weights
+}
+
+/// Turns the gradient of the weights of an encoder into that of its gains and biases.
+pub(crate) fn encoder_gradient<F: Real>(parameters: &Array2<F>, gradient: &mut Array2<F>) {
+    let channels = parameters.nrows() - 1;
+    for unit in 0..parameters.ncols() {
+        let own = unit % channels;
+        let (gain, bias) = (parameters[[own, unit]], parameters[[channels, unit]]);
+        let (by_channel, by_one) = (gradient[[own, unit]], gradient[[channels, unit]]);
+        for row in 0..channels {
+            gradient[[row, unit]] = F::zero();
+        }
+        gradient[[own, unit]] = by_channel + bias * by_one;
+        gradient[[channels, unit]] = gain * by_one;
     }
 }
 

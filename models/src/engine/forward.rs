@@ -6,6 +6,7 @@ use crate::kernel::dynamics::{decay, detect, membrane};
 use crate::kernel::rows::{gather, gather_weighted};
 use crate::layer::{Current, Reset};
 use crate::observation::{LayerObservation, Observation};
+use crate::random::{mix, unit_interval};
 use crate::real::Real;
 use crate::spike_train::SpikeTrains;
 
@@ -53,9 +54,13 @@ impl<F: Real> LayerTrace<F> {
         (&self.ids[span], values)
     }
 
-    /// Number of events of the sample.
+    /// Number of spikes of the sample; of a smooth forward, the whole number nearest to the sum of what was sent.
     pub(crate) fn total(&self) -> usize {
-        self.ids.len()
+        match self.values.as_slice() {
+            [] => self.ids.len(),
+            // Negative sums, which some primitives have, become 0.
+            values => values.iter().map(|v| v.wide()).sum::<f64>().round() as usize,
+        }
     }
 
     /// Sum over time of what each unit sent.
@@ -76,6 +81,8 @@ impl<F: Real> LayerTrace<F> {
 #[derive(Clone, Debug)]
 pub(crate) struct Trace<F> {
     pub(crate) layers: Vec<LayerTrace<F>>,
+    /// Values of the input events of the sample; empty if all of them are 1.
+    input: Vec<F>,
 }
 
 impl<F: Real> Trace<F> {
@@ -86,15 +93,21 @@ impl<F: Real> Trace<F> {
                 .iter()
                 .map(|layer| LayerTrace::new(layer, network.steps, record))
                 .collect(),
+            input: Vec::new(),
         }
+    }
+
+    /// The input of the sample that was run last.
+    pub(crate) fn input<'a>(&'a self, trains: &'a SpikeTrains, sample: usize) -> Source<'a, F> {
+        Source::Trains(trains, sample, &self.input)
     }
 }
 
 /// Spikes that go into a layer.
 #[derive(Clone, Copy)]
 pub(crate) enum Source<'a, F> {
-    /// Input of a sample.
-    Trains(&'a SpikeTrains, usize),
+    /// Input of a sample, and the values of its events.
+    Trains(&'a SpikeTrains, usize, &'a [F]),
     /// A layer below.
     Layer(&'a LayerTrace<F>),
 }
@@ -104,7 +117,10 @@ impl<'a, F: Real> Source<'a, F> {
     #[inline]
     pub(crate) fn at(self, t: usize) -> (&'a [u16], &'a [F]) {
         match self {
-            Source::Trains(trains, sample) => (trains.at(sample, t), &[]),
+            Source::Trains(trains, sample, []) => (trains.at(sample, t), &[]),
+            Source::Trains(trains, sample, values) => {
+                (trains.at(sample, t), &values[trains.span(sample, t)])
+            }
             Source::Layer(layer) => layer.events(t),
         }
     }
@@ -113,7 +129,7 @@ impl<'a, F: Real> Source<'a, F> {
 /// Runs sample `sample` of `inputs` and of `observation`.
 ///
 /// `at_threshold`: where only spikes were measured, put the membrane of a measured spike at the
-/// threshold after it has served the next state.
+/// threshold after it has served the next state. `key` names the sample where spikes are drawn.
 pub(crate) fn forward<F: Real>(
     network: &Compiled<F>,
     trace: &mut Trace<F>,
@@ -121,12 +137,17 @@ pub(crate) fn forward<F: Real>(
     sample: usize,
     observation: Option<&Observation<F>>,
     at_threshold: bool,
+    key: u64,
 ) {
+    let Trace { layers, input } = trace;
+    input.clear();
+    input.extend(inputs.values(sample).iter().map(|x| F::of(f64::from(*x))));
     for index in 0..network.layers.len() {
-        let (below, rest) = trace.layers.split_at_mut(index);
+        let (below, rest) = layers.split_at_mut(index);
         let Some(own) = rest.first_mut() else { return };
-        let source =
-            below.last().map_or(Source::Trains(inputs, sample), |layer| Source::Layer(layer));
+        let source = below
+            .last()
+            .map_or(Source::Trains(inputs, sample, input), |layer| Source::Layer(layer));
         let layer = &network.layers[index];
         let measured = observation.and_then(|o| o.layers.get(index));
         own.offsets.clear();
@@ -138,8 +159,11 @@ pub(crate) fn forward<F: Real>(
                 inject(layer, own, spikes.as_ref(), values, network.steps, sample);
             }
             _ => {
-                let spikes = measured.and_then(|m| m.spikes.as_ref()).map(|s| (s, sample));
-                simulate(layer, own, source, spikes, network.steps, at_threshold);
+                let decides = match measured.and_then(|m| m.spikes.as_ref()) {
+                    Some(spikes) => Decides::Chip(spikes, sample),
+                    None => Decides::Model(mix(key, index as u64)),
+                };
+                simulate(layer, own, source, decides, network.steps, at_threshold);
             }
         }
     }
@@ -168,12 +192,21 @@ fn inject<F: Real>(
     }
 }
 
-/// Computes the states of a layer; with `measured` spikes, these reset it instead of its own.
+/// Who says when a layer spikes.
+#[derive(Clone, Copy)]
+enum Decides<'a> {
+    /// Its model; the key is that of the sample and the layer, for spikes that are drawn.
+    Model(u64),
+    /// A chip, in this sample.
+    Chip(&'a SpikeTrains, usize),
+}
+
+/// Computes the states of a layer; spikes of a chip reset it instead of its own.
 fn simulate<F: Real>(
     layer: &CompiledLayer<F>,
     own: &mut LayerTrace<F>,
     source: Source<'_, F>,
-    measured: Option<(&SpikeTrains, usize)>,
+    decides: Decides<'_>,
     steps: usize,
     at_threshold: bool,
 ) {
@@ -181,7 +214,7 @@ fn simulate<F: Real>(
     own.i.fill(F::zero());
     own.v[..stride].copy_from_slice(&layer.initial);
     own.offsets.push(0);
-    send(layer, own, 0, measured);
+    send(layer, own, 0, decides);
     for t in 0..steps {
         if let Some(record) = own.currents.get_mut(t * stride..(t + 1) * stride) {
             record.copy_from_slice(&own.i);
@@ -195,9 +228,9 @@ fn simulate<F: Real>(
                 integrate(layer, own, source, t);
             }
             reset(layer, own, t);
-            send(layer, own, t + 1, measured);
+            send(layer, own, t + 1, decides);
         }
-        if at_threshold && measured.is_some() {
+        if at_threshold && matches!(decides, Decides::Chip(..)) {
             for k in own.span(t) {
                 let unit = usize::from(own.ids[k]);
                 own.v[t * stride + unit] = layer.threshold[unit];
@@ -240,9 +273,10 @@ fn leak<F: Real>(layer: &CompiledLayer<F>, own: &mut LayerTrace<F>, t: usize) {
     membrane(next, now, &own.i, &layer.beta, &layer.scale, &layer.offset);
 }
 
-/// What the events of state `t` do to the membrane of state `t + 1`.
+/// What the events of state `t` (of an encoder, `t − 1`) do to the membrane of state `t + 1`.
 fn reset<F: Real>(layer: &CompiledLayer<F>, own: &mut LayerTrace<F>, t: usize) {
-    let span = own.span(t);
+    let Some(spiked) = t.checked_sub(layer.reset_delay()) else { return };
+    let span = own.span(spiked);
     let next = &mut own.v[(t + 1) * layer.stride..(t + 2) * layer.stride];
     let sent = |k: usize| if own.values.is_empty() { F::one() } else { own.values[k] };
     match layer.reset() {
@@ -270,13 +304,13 @@ fn send<F: Real>(
     layer: &CompiledLayer<F>,
     own: &mut LayerTrace<F>,
     t: usize,
-    measured: Option<(&SpikeTrains, usize)>,
+    decides: Decides<'_>,
 ) {
     if layer.spikes() {
         let v = &own.v[t * layer.stride..(t + 1) * layer.stride];
-        match measured {
-            Some((spikes, sample)) => own.ids.extend_from_slice(spikes.at(sample, t)),
-            None if layer.smooth() => {
+        match decides {
+            Decides::Chip(spikes, sample) => own.ids.extend_from_slice(spikes.at(sample, t)),
+            Decides::Model(_) if layer.smooth() => {
                 for (unit, (v, threshold)) in
                     v.iter().zip(layer.threshold.iter()).take(layer.units).enumerate()
                 {
@@ -286,7 +320,19 @@ fn send<F: Real>(
                         .push(layer.surrogate().primitive(*v - *threshold).unwrap_or_default());
                 }
             }
-            None => {
+            Decides::Model(key) if layer.sampled() => {
+                let key = mix(key, t as u64);
+                for (unit, (v, threshold)) in
+                    v.iter().zip(layer.threshold.iter()).take(layer.units).enumerate()
+                {
+                    // `Network::check` admits drawn spikes only with a probability.
+                    let p = layer.surrogate().escape_probability(*v - *threshold);
+                    if unit_interval(mix(key, unit as u64)) <= p.unwrap_or_default().wide() {
+                        own.ids.push(unit as u16);
+                    }
+                }
+            }
+            Decides::Model(_) => {
                 let before = own.ids.len();
                 own.ids.resize(before + layer.units, 0);
                 let found = detect(v, &layer.threshold, &mut own.ids[before..]);

@@ -56,3 +56,19 @@ fn an_empty_batch_is_fine_and_a_wrong_one_is_refused() {
     assert!(inference.run(&batch(&one, Some(&[0, 1]))).is_err());
     assert!(inference.record(&batch(&one, None), 1).is_err());
 }
+
+#[test]
+fn a_smooth_forward_counts_what_was_sent() {
+    let mut network = network();
+    let spec = &mut network.layers[0].spec;
+    spec.surrogate = crate::Surrogate::Sigmoid { beta: 3.0 };
+    spec.forward = crate::layer::Forward::Smooth;
+    // Without weights the membrane stays at rest: 15 states of 30 units send σ(−3) each.
+    network.layers.iter_mut().for_each(|l| l.weights.fill(0.0));
+    network.layers[0].recurrent.as_mut().unwrap().fill(0.0);
+    network.layers[0].spec.reset = crate::layer::Reset::None;
+    let mut inference = Inference::new(&network, Loss::LastStep { scale: 1.0 }).unwrap();
+    let trains = inputs(1);
+    let sent = inference.run(&batch(&trains, None)).unwrap().spikes[0][0];
+    assert_eq!(f64::from(sent), (450.0 / (1.0 + 3.0_f64.exp())).round());
+}

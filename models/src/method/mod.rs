@@ -10,7 +10,11 @@ pub mod competing;
 pub mod decolle;
 pub mod eprop;
 pub mod ltts;
+pub mod noise;
+pub mod rate;
 pub mod rtrl;
+pub mod smooth;
+pub mod translation;
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};

@@ -23,11 +23,10 @@ use super::bptt::{Bptt, BpttConfig, Credit};
 use super::{Chunk, Gradients, Method, Need, Outcomes, Requirements};
 use crate::engine::{Compiled, CompiledLayer, Source, Trace};
 use crate::error::{ModelError, Result};
-use crate::layer::{Current, Reset};
+use crate::layer::{Current, Reset, Wiring};
 use crate::network::Network;
 use crate::observation::{LayerObservation, Observation};
 use crate::real::Real;
-use crate::spike_train::SpikeTrains;
 
 /// Largest number of (unit, weight) pairs: 1024 units · weights · 1024, some 100 MB for eight lanes
 /// in `f32`.
@@ -45,6 +44,10 @@ impl<F: Real> Rtrl<F> {
     /// # Errors
     /// As [`Bptt::new`]; a network that is too large.
     pub fn new(network: &Network<F>, config: BpttConfig) -> Result<Self> {
+        if let Some(layer) = network.layers.iter().position(|l| l.spec.wiring == Wiring::Encoder) {
+            let problem = "is an encoder, whose late reset this method does not know: use bptt";
+            return Err(ModelError::Architecture { layer, problem });
+        }
         let inner = Bptt::with_credit(network, config, Credit::Forward)?;
         let units: usize = network.layers.iter().map(|layer| layer.spec.units).sum();
         let (got, max) = (units * network.parameters(), MOST_PAIRS);
@@ -133,7 +136,7 @@ impl<F: Real> Sensitivities<F> {
         trace: &Trace<F>,
         adjoints: &Adjoints<F>,
         gradients: &mut [LaneGradient<F>],
-        input: (&SpikeTrains, usize),
+        input: Source<'_, F>,
         measured: &[LayerObservation<F>],
         last: usize,
     ) {
@@ -147,7 +150,7 @@ impl<F: Real> Sensitivities<F> {
             for (l, layer) in network.layers.iter().enumerate().rev() {
                 let source = match l.checked_sub(1) {
                     Some(below) => Source::Layer(&trace.layers[below]),
-                    None => Source::Trains(input.0, input.1),
+                    None => input,
                 };
                 let pre = l.checked_sub(1).map_or(network.inputs, |b| network.layers[b].units);
                 let loops = if layer.recurrent.is_some() { layer.units } else { 0 };

@@ -7,7 +7,6 @@ use crate::kernel::rows::{backproject, scatter, scatter_weighted};
 use crate::layer::{Current, Reset};
 use crate::observation::LayerObservation;
 use crate::real::Real;
-use crate::spike_train::SpikeTrains;
 
 /// Partial gradient of one layer, rows padded as the weights.
 #[derive(Clone, Debug)]
@@ -103,7 +102,7 @@ pub(super) fn backward<F: Real>(
     trace: &Trace<F>,
     adjoints: &mut Adjoints<F>,
     gradients: &mut [LaneGradient<F>],
-    input: (&SpikeTrains, usize),
+    input: Source<'_, F>,
     measured: &[LayerObservation<F>],
     last: usize,
     feedback: Option<&[Aligned<F>]>,
@@ -126,7 +125,7 @@ pub(super) fn backward<F: Real>(
             step(layer, own_trace, own, &own_trace.v[row], t, detached, direct);
             let source = match index.checked_sub(1) {
                 Some(below) => Source::Layer(&trace.layers[below]),
-                None => Source::Trains(input.0, input.1),
+                None => input,
             };
             add_rows(&mut gradients[index].weights, &own.i, source.at(t - 1));
             if layer.recurrent.is_some() {
@@ -173,8 +172,9 @@ fn step<F: Real>(
         if !detached {
             through_reset(layer, trace, own, v, t);
         }
-        if layer.reset() == Reset::Multiplicative {
-            let (ids, values) = trace.events(t - 1);
+        let spiked = (t - 1).checked_sub(layer.reset_delay());
+        if let (Reset::Multiplicative, Some(spiked)) = (layer.reset(), spiked) {
+            let (ids, values) = trace.events(spiked);
             for (k, id) in ids.iter().enumerate() {
                 own.q[usize::from(*id)] *= F::one() - values.get(k).copied().unwrap_or_else(F::one);
             }

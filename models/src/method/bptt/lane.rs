@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::backward::{Adjoints, LaneGradient, backward};
 use super::{BpttConfig, Credit, LANES};
-use crate::engine::{Compiled, Trace, forward};
+use crate::engine::{Compiled, Trace, encoder_gradient, forward};
 use crate::kernel::rows::{padded, sum_rows};
 use crate::loss::{LossScratch, Readout, SampleLoss};
 use crate::method::rtrl::Sensitivities;
@@ -23,6 +23,13 @@ pub(super) struct Task<'a, F> {
     pub(super) observation: Option<&'a Observation<F>>,
     pub(super) credit: &'a Credit<F>,
     pub(super) batch_counts: Option<Vec<Vec<f64>>>,
+}
+
+impl<F> Task<'_, F> {
+    /// Key of a sample of the chunk, for what is drawn for it.
+    fn key(&self, sample: usize) -> u64 {
+        mix(self.chunk.tie_break_key, (self.chunk.first + sample) as u64)
+    }
 }
 
 /// One lane.
@@ -102,7 +109,7 @@ impl<F: Real> Lane<F> {
             }
             self.results.push(result);
             let measured = task.observation.map_or(&[][..], |o| &o.layers);
-            let input = (task.chunk.inputs, sample);
+            let input = self.trace.input(task.chunk.inputs, sample);
             let (network, trace, last) = (task.network, &self.trace, result.last);
             let (adjoints, gradients) = (&mut self.adjoints, &mut self.gradients);
             let feedback = match task.credit {
@@ -128,6 +135,7 @@ impl<F: Real> Lane<F> {
             sample,
             task.observation,
             at_threshold,
+            task.key(sample),
         );
     }
 
@@ -136,7 +144,7 @@ impl<F: Real> Lane<F> {
         let layer = &task.network.layers[top];
         let membrane = &self.trace.layers[top].v;
         let readout = Readout { membrane, stride: layer.stride, classes: layer.units };
-        let key = mix(task.chunk.tie_break_key, (task.chunk.first + sample) as u64);
+        let key = task.key(sample);
         let label = Some(task.chunk.labels[sample]);
         let weight = 1.0 / task.chunk.batch as f64;
         task.config.loss.evaluate(
@@ -182,6 +190,9 @@ pub(super) fn reduce<F: Real>(
     for (index, (layer, gradient)) in network.layers.iter().zip(&mut out.layers).enumerate() {
         let partial: Vec<&[F]> = lanes.iter().map(|lane| &*lane.gradients[index].weights).collect();
         out.regularisation += sum_lanes(&mut gradient.weights, &partial, &layer.weights, decay);
+        if let Some(parameters) = &layer.encoder {
+            encoder_gradient(parameters, &mut gradient.weights);
+        }
         if let (Some(gradient), Some(weights)) = (&mut gradient.recurrent, &layer.recurrent) {
             let partial: Vec<&[F]> =
                 lanes.iter().map(|lane| &*lane.gradients[index].recurrent).collect();

@@ -110,7 +110,11 @@ mod oracle {
         for (b, label) in labels.iter().enumerate() {
             let mut x = vec![vec![0.0; network.inputs]; steps];
             for (t, row) in x.iter_mut().enumerate() {
-                inputs.at(b, t).iter().for_each(|id| row[usize::from(*id)] += 1.0);
+                let before: usize = (0..t).map(|t| inputs.at(b, t).len()).sum();
+                for (k, id) in inputs.at(b, t).iter().enumerate() {
+                    let value = inputs.values(b).get(before + k).map_or(1.0, |v| f64::from(*v));
+                    row[usize::from(*id)] += value;
+                }
             }
             for (l, layer) in network.layers.iter().enumerate() {
                 let (v, s, resets) = run(
@@ -152,6 +156,7 @@ mod oracle {
                     sent[u] = match spec.forward {
                         Forward::Smooth => spec.surrogate.primitive(d).unwrap(),
                         Forward::Hard => f64::from(u8::from(d > 0.0)),
+                        Forward::Sampled => panic!("the oracle draws nothing"),
                     };
                 }
             }
@@ -164,6 +169,11 @@ mod oracle {
             if t + 1 == steps {
                 break;
             }
+            let held = match (spec.wiring, t) {
+                (crate::layer::Wiring::Dense, _) => acting,
+                (crate::layer::Wiring::Encoder, 0) => vec![0.0; units],
+                (crate::layer::Wiring::Encoder, _) => r[t - 1].clone(),
+            };
             let (mut ni, mut nv) = (vec![0.0; units], vec![0.0; units]);
             for u in 0..units {
                 let alpha = if spec.neuron.has_current() {
@@ -177,8 +187,14 @@ mod oracle {
                     InputScale::OneMinusBeta => 1.0 - beta,
                 };
                 ni[u] = alpha * i[t][u];
-                for (pre, value) in x[t].iter().enumerate() {
-                    ni[u] += layer.weights[[pre, u]] * value;
+                if spec.wiring == crate::layer::Wiring::Encoder {
+                    let channels = x[t].len() - 1;
+                    let (own, bias) = (u % channels, layer.weights[[channels, u]]);
+                    ni[u] += layer.weights[[own, u]] * (x[t][own] + bias);
+                } else {
+                    for (pre, value) in x[t].iter().enumerate() {
+                        ni[u] += layer.weights[[pre, u]] * value;
+                    }
                 }
                 if let Some(w) = &layer.recurrent {
                     for (pre, value) in s[t].iter().enumerate() {
@@ -189,8 +205,8 @@ mod oracle {
                 let p =
                     beta * v[t][u] + (1.0 - beta) * spec.leak.at(u) + c * spec.gain.at(u) * drive;
                 nv[u] = match (spec.neuron.spikes(), spec.reset) {
-                    (true, Reset::Multiplicative) => p * (1.0 - acting[u]),
-                    (true, Reset::Subtractive) => p - spec.threshold.at(u) * acting[u],
+                    (true, Reset::Multiplicative) => p * (1.0 - held[u]),
+                    (true, Reset::Subtractive) => p - spec.threshold.at(u) * held[u],
                     _ => p,
                 };
             }
@@ -562,4 +578,91 @@ fn misuse_is_refused_with_numbers() {
     };
     let unsupported = self::network::<f32>(5, 4, &[normalised], 2, false, 1);
     assert!(Bptt::new(&unsupported, config(Loss::max_over_time(1.0), vec![])).is_err());
+}
+
+/// Analog channels and a last one that is always 1, as an encoder takes them.
+fn analog(samples: usize, steps: usize, channels: usize) -> SpikeTrains {
+    let mut rng = random::stream(8, 8);
+    let mut out = SpikeTrains::new(steps, channels + 1);
+    for _ in 0..samples * steps {
+        for channel in 0..channels {
+            out.push_graded(channel as u16, random::normal(&mut rng) as f32);
+        }
+        out.push(channels as u16);
+        out.end_step();
+    }
+    out
+}
+
+#[test]
+fn gains_and_biases_of_an_encoder_have_the_gradient_of_finite_differences() {
+    use crate::layer::{NeuronKind, Wiring};
+    let hidden = smooth(
+        LayerSpec::stork(4),
+        Surrogate::SuperSpike { beta: 3.0 },
+        Reset::Multiplicative,
+        true,
+    );
+    let encoder = LayerSpec {
+        neuron: NeuronKind::Lif,
+        units: 5,
+        current: Current::New,
+        wiring: Wiring::Encoder,
+        ..hidden.clone()
+    };
+    let readout = hidden.readout(3);
+    let mut network =
+        Network::<f64>::new(9, 3, vec![encoder, hidden, readout], &[false, true]).unwrap();
+    for layer in 0..3 {
+        let init = crate::init::Init::Normal { mean: 0.3, std: 1.0 };
+        crate::init::draw(&mut network, layer, &init, None, 6).unwrap();
+    }
+    let penalties = vec![Regulariser::SpikeCountMean { strength: 0.1 }];
+    let config = config(Loss::SumOverTime { scale: 0.7 }, penalties);
+    assert_gradient(&network, &analog(2, 9, 2), &[0, 2], &config, "encoder");
+    // The entries that do nothing stay at nothing.
+    let gradients = gradient(
+        &network,
+        &analog(2, 9, 2),
+        &[0, 2],
+        BpttConfig {
+            loss: Loss::LastStep { scale: 1.0 },
+            regularisers: vec![],
+            sigma_at_measured_spikes: true,
+        },
+    );
+    for ((row, unit), g) in gradients.layers[0].weights.indexed_iter() {
+        let listens = row == 2 || row == unit % 2;
+        assert_eq!(*g == 0.0, !listens, "row {row}, unit {unit}: {g}");
+        assert_eq!(network.layers[0].weights[[row, unit]] == 0.0, !listens);
+    }
+}
+
+#[test]
+fn drawn_spikes_have_the_gradient_of_the_same_spikes_measured() {
+    use crate::inference::{Batch, Inference};
+    use crate::observation::LayerObservation;
+    let mut hidden = LayerSpec::chip_grid(12);
+    hidden.surrogate = Surrogate::Sigmoid { beta: 6.0 };
+    let mut network = network::<f32>(14, 6, &[hidden], 3, true, 5);
+    let inputs = trains(1, 14, 6, 0.4, 2);
+    network.layers[0].spec.forward = Forward::Sampled;
+    let config = config(Loss::SumOverTime { scale: 1.0 }, vec![]);
+    let drawn = gradient(&network, &inputs, &[1], config.clone());
+    let inference = Inference::new(&network, config.loss).unwrap();
+    let batch =
+        Batch { inputs: &inputs, labels: None, first: 0, tie_break_key: 1, observation: None };
+    let recorded = inference.record(&batch, 0).unwrap();
+    assert!(recorded[0].spikes.total() > 10);
+    let layer = LayerObservation {
+        spikes: Some(recorded[0].spikes.clone()),
+        membrane: Some(recorded[0].membrane.clone()),
+    };
+    let observation = Observation { layers: vec![layer, LayerObservation::default()] };
+    network.layers[0].spec.forward = Forward::Hard;
+    let mut bptt = Bptt::new(&network, config).unwrap();
+    bptt.begin(&network).unwrap();
+    let chunk = Chunk { inputs: &inputs, labels: &[1], first: 0, batch: 1, tie_break_key: 1 };
+    bptt.accumulate(&chunk, Some(&observation)).unwrap();
+    assert_eq!(&drawn, bptt.finish().unwrap());
 }

@@ -184,6 +184,10 @@ impl<F: Real> Decolle<F> {
         if expected != got {
             return Err(ModelError::Input { what: "input channels", expected, got });
         }
+        if inputs.is_graded() {
+            let problem = "takes spikes alone, the inputs are graded: encode them as spikes first";
+            return Err(ModelError::Architecture { layer: 0, problem });
+        }
         let (got, max) = (inputs.samples(), usize::from(u16::MAX));
         if got == 0 || got > max {
             return Err(ModelError::Size { what: "samples of a DECOLLE batch", got, max });
