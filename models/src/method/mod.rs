@@ -7,6 +7,7 @@
 pub mod bptt;
 pub mod decolle;
 pub mod eprop;
+pub mod first_spike;
 pub mod ltts;
 pub mod rtrl;
 
