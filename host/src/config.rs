@@ -63,6 +63,8 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("digits", include_str!("../experiments/digits.toml")),
     ("mnist16", include_str!("../experiments/mnist16.toml")),
     ("fashion16", include_str!("../experiments/fashion16.toml")),
+    ("first-spike-mnist", include_str!("../experiments/first-spike-mnist.toml")),
+    ("first-spike-logic", include_str!("../experiments/first-spike-logic.toml")),
 ];
 
 /// The names of [`SHIPPED`], for messages.

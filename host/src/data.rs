@@ -18,6 +18,8 @@
 
 mod digits;
 mod error;
+mod first_spike;
+mod full_size;
 mod idx;
 mod images;
 mod mersenne;
@@ -32,6 +34,8 @@ use spikeloop_models::encode::{Grid, Origin, SpikeTimes};
 use spikeloop_models::spike_train::SpikeTrains;
 
 pub use error::DataError;
+pub use first_spike::{FirstSpikeWeights, first_spike_weights};
+pub use full_size::{FullSize, full_size};
 pub use images::{DATA_VARIABLE, Family};
 pub use resample::{CROP, SIDE, resample_16};
 pub use rotation::Images;

@@ -103,7 +103,7 @@ impl Family {
         }
     }
 
-    fn class_names(self) -> &'static [&'static str] {
+    pub(super) fn class_names(self) -> &'static [&'static str] {
         match self {
             Self::Mnist => &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
             Self::Fashion => &[
@@ -165,11 +165,9 @@ pub(super) struct Files {
     pub(super) labels: [Vec<u16>; 2],
 }
 
-/// Reads, checks and resamples the four files.
-pub(super) fn read(family: Family, data_dir: Option<&Path>) -> Result<Files, DataError> {
-    let from_environment = || std::env::var_os(DATA_VARIABLE).filter(|v| !v.is_empty());
-    let folder = data_dir.map(Path::to_owned).or_else(|| from_environment().map(PathBuf::from));
-    let Some(folder) = folder else {
+/// Reads and checks the four files: training images and labels, then test.
+pub(super) fn contents(family: Family, data_dir: Option<&Path>) -> Result<[Vec<u8>; 4], DataError> {
+    let Some(folder) = folder(data_dir) else {
         return Err(DataError::NoFolder {
             set: family.folder(),
             files: family.file_list(),
@@ -179,15 +177,25 @@ pub(super) fn read(family: Family, data_dir: Option<&Path>) -> Result<Files, Dat
     };
     let files = family.find(&folder)?;
     let published = family.published();
-    let contents: Vec<Vec<u8>> = published
-        .par_iter()
-        .zip(files.par_iter())
-        .map(|(published, path)| published.read(path, family.source_url()))
-        .collect::<Result<_, _>>()?;
-    let labels = |k: usize| contents[k].iter().map(|&l| u16::from(l)).collect();
+    let read = |k: usize| published[k].read(&files[k], family.source_url());
+    let contents: Vec<Vec<u8>> = (0..4).into_par_iter().map(read).collect::<Result<_, _>>()?;
+    let mut contents = contents.into_iter();
+    Ok(std::array::from_fn(|_| contents.next().unwrap_or_default()))
+}
+
+/// The folder of the data sets: the one given, or the one that the environment names.
+pub(super) fn folder(data_dir: Option<&Path>) -> Option<PathBuf> {
+    let from_environment = || std::env::var_os(DATA_VARIABLE).filter(|v| !v.is_empty());
+    data_dir.map(Path::to_owned).or_else(|| from_environment().map(PathBuf::from))
+}
+
+/// Reads, checks and resamples the four files.
+pub(super) fn read(family: Family, data_dir: Option<&Path>) -> Result<Files, DataError> {
+    let [train, train_labels, test, test_labels] = contents(family, data_dir)?;
+    let labels = |bytes: Vec<u8>| bytes.into_iter().map(u16::from).collect();
     Ok(Files {
-        pixels: [resample_all(&contents[0]), resample_all(&contents[2])],
-        labels: [labels(1), labels(3)],
+        pixels: [resample_all(&train), resample_all(&test)],
+        labels: [labels(train_labels), labels(test_labels)],
     })
 }
 

@@ -13,6 +13,7 @@
 //! [`METHODS`], and an experiment file in `host/experiments`.
 
 pub mod error;
+mod first_spike;
 pub mod report;
 pub mod run;
 pub mod state;
@@ -101,7 +102,9 @@ pub struct Method {
 }
 
 /// All methods that are lessons.
-pub const METHODS: &[Method] = &[];
+pub const METHODS: &[Method] = &[
+    Method { name: "first-spike", open: first_spike::open, chip: false },
+];
 
 /// The lesson that an experiment file asks for; `None` if it is an ordinary experiment.
 #[must_use]

@@ -126,19 +126,23 @@ impl FirstSpike {
         }
     }
 
-    /// Takes back what [`Self::save`] handed out: learning continues with the same bits.
+    /// Takes back what [`Self::save`] handed out, by name and shape: learning continues with the same bits.
     ///
     /// # Errors
     /// [`ModelError::OptimizerState`] if a name is missing or has another length.
-    pub fn restore(&mut self, mut get: impl FnMut(&str) -> Option<Vec<f64>>) -> Result<()> {
-        let mut take = |name: String, expected: usize| {
-            let values = get(&name).unwrap_or_default();
+    pub fn restore(
+        &mut self,
+        mut get: impl FnMut(&str, &[usize]) -> Option<Vec<f64>>,
+    ) -> Result<()> {
+        let mut take = |name: String, shape: &[usize]| {
+            let expected = shape.iter().product();
+            let values = get(&name, shape).unwrap_or_default();
             if values.len() == expected {
                 return Ok(values);
             }
             Err(ModelError::OptimizerState { name, expected, got: values.len() })
         };
-        self.steps = take("steps".into(), 1)?[0] as u64;
+        self.steps = take("steps".into(), &[1])?[0] as u64;
         for layer in 0..self.moments.len() {
             let (dense, moments) = (&mut self.network.layers[layer], &mut self.moments[layer]);
             let (rows, post, stride) = (dense.rows(), dense.post, dense.stride);
@@ -148,7 +152,7 @@ impl FirstSpike {
                 ("square", &mut moments.square),
             ];
             for (name, matrix) in matrices {
-                let values = take(format!("{layer}.{name}"), rows * post)?;
+                let values = take(format!("{layer}.{name}"), &[rows, post])?;
                 let into = matrix.chunks_exact_mut(stride);
                 for (into, from) in into.zip(values.chunks_exact(post)) {
                     into[..post].copy_from_slice(from);
@@ -160,7 +164,7 @@ impl FirstSpike {
                 ("pulse-square", &mut moments.pulse_square),
             ];
             for (name, values) in pulses {
-                *values = take(format!("{layer}.{name}"), values.len())?;
+                *values = take(format!("{layer}.{name}"), &[values.len()])?;
             }
         }
         Ok(())

@@ -376,11 +376,11 @@ fn threads_and_restarts_change_no_bit() {
         saved.insert(name, values);
     });
     let mut second = fresh();
-    second.restore(|name| saved.get(name).cloned()).unwrap();
+    second.restore(|name, _| saved.get(name).cloned()).unwrap();
     learn(&mut second, &batches[1..]);
     assert_eq!(one, bits(&second));
     saved.remove("1.mean");
-    let refused = second.restore(|name| saved.get(name).cloned()).unwrap_err();
+    let refused = second.restore(|name, _| saved.get(name).cloned()).unwrap_err();
     assert!(refused.to_string().contains("1.mean"), "{refused}");
 }
 
