@@ -76,6 +76,8 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("randman", include_str!("../experiments/randman.toml")),
     ("braille", include_str!("../experiments/braille.toml")),
     ("rates", include_str!("../experiments/rates.toml")),
+    ("first-spike-mnist", include_str!("../experiments/first-spike-mnist.toml")),
+    ("first-spike-logic", include_str!("../experiments/first-spike-logic.toml")),
 ];
 
 /// The names of [`SHIPPED`], for messages.

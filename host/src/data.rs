@@ -19,6 +19,7 @@
 mod braille;
 mod digits;
 mod error;
+mod first_spike;
 mod full;
 mod idx;
 mod images;
@@ -40,6 +41,7 @@ use spikeloop_models::encode::{Grid, Origin, SpikeTimes};
 use spikeloop_models::spike_train::SpikeTrains;
 
 pub use error::DataError;
+pub use first_spike::{FirstSpikeWeights, first_spike_weights};
 pub use full::{FullSize, full_size};
 pub use images::{DATA_VARIABLE, Family};
 pub use motion::Motion;

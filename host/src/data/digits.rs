@@ -83,10 +83,13 @@ pub(super) fn load_features(spec: &DataSpec) -> Result<Dataset, DataError> {
     assemble(spec, 1, feature_split)
 }
 
+/// Pixels and class of an image.
+type Record = ([u8; PIXELS], u16);
+
 fn assemble(
     spec: &DataSpec,
     copies: usize,
-    split: fn(&[([u8; PIXELS], u16)], &[usize], usize) -> Split,
+    split: fn(&[Record], &[usize], usize) -> Split,
 ) -> Result<Dataset, DataError> {
     let records = records();
     let labels: Vec<u16> = records.iter().map(|r| r.1).collect();

@@ -99,6 +99,15 @@ pub enum DataError {
         problem: String,
     },
 
+    /// A network in a text file that cannot be read as one.
+    #[error("{path}: {problem}; is it a network of first-spike times, in the format of the released ones?")]
+    Network {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        problem: String,
+    },
+
     /// The specification asks for no samples, or for more than there are.
     #[error(
         "the configuration asks for {wanted} samples of the {split} set (hold-out included), which has \

@@ -103,7 +103,9 @@ impl Family {
         }
     }
 
-    pub(super) fn class_names(self) -> &'static [&'static str] {
+    /// Names of the classes.
+    #[must_use]
+    pub fn class_names(self) -> &'static [&'static str] {
         match self {
             Self::Mnist => &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
             Self::Fashion => &[

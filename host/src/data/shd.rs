@@ -39,8 +39,11 @@ struct Spoken {
     names: Vec<String>,
 }
 
-/// Little-endian numbers of `size` bytes as `f64`.
-fn number(kind: &Datatype) -> Option<(usize, fn(&[u8]) -> f64)> {
+/// Reads one little-endian number.
+type Read = fn(&[u8]) -> f64;
+
+/// Size in bytes of the numbers of `kind`, and how one is read.
+fn number(kind: &Datatype) -> Option<(usize, Read)> {
     fn integer(bytes: &[u8]) -> f64 {
         bytes.iter().rev().fold(0_u64, |sum, b| sum << 8 | u64::from(*b)) as f64
     }

@@ -16,6 +16,7 @@ mod burst;
 mod competing;
 mod decolle;
 pub mod error;
+mod first_spike;
 pub mod gif;
 pub mod ltts;
 mod order;
@@ -118,6 +119,7 @@ pub const METHODS: &[Method] = &[
     Method { name: "decolle", open: decolle::open, chip: false },
     Method { name: "rates", open: rates::open, chip: false },
     Method { name: "translation", open: rates::open, chip: false },
+    Method { name: "first-spike", open: first_spike::open, chip: false },
 ];
 
 /// The lesson that an experiment file asks for; `None` if it is an ordinary experiment.

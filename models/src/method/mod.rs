@@ -9,6 +9,7 @@ pub mod burst;
 pub mod competing;
 pub mod decolle;
 pub mod eprop;
+pub mod first_spike;
 pub mod ltts;
 pub mod noise;
 pub mod rate;

@@ -184,8 +184,11 @@ fn document(
     (page, sections)
 }
 
+/// A caption, and which shapes stand under it.
+type Group = (&'static str, fn(Shape) -> bool);
+
 fn picture(plan: &Plan, report: &Report) -> String {
-    let groups: [(&str, fn(Shape) -> bool); 2] = [
+    let groups: [Group; 2] = [
         ("Shapes whose peak stays at 1", |s| {
             matches!(s, Shape::Superspike | Shape::Triangle | Shape::Tanh | Shape::Gauss)
         }),

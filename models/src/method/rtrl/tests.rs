@@ -6,6 +6,7 @@ use crate::layer::{Forward, InputScale, LayerSpec, NeuronKind, PerUnit};
 use crate::loss::Loss;
 use crate::random;
 use crate::regularise::Regulariser;
+use crate::spike_train::SpikeTrains;
 use crate::surrogate::Surrogate;
 
 fn trains(samples: usize, steps: usize, units: usize, seed: u64) -> SpikeTrains {
