@@ -100,7 +100,9 @@ pub enum DataError {
     },
 
     /// A network in a text file that cannot be read as one.
-    #[error("{path}: {problem}; is it a network of first-spike times, in the format of the released ones?")]
+    #[error(
+        "{path}: {problem}; is it a network of first-spike times, in the format of the released ones?"
+    )]
     Network {
         /// The file.
         path: PathBuf,

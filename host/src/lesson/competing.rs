@@ -314,7 +314,9 @@ mod tests {
     /// Images of 4×4 pixels in two classes: bars that lie, bars that stand.
     fn bars() -> FullSize {
         let image = |k: usize| -> Vec<u8> {
-            let on = |at: usize| if k % 2 == 0 { at / 4 == k / 2 % 4 } else { at % 4 == k / 2 % 4 };
+            let on = |at: usize| {
+                if k.is_multiple_of(2) { at / 4 == k / 2 % 4 } else { at % 4 == k / 2 % 4 }
+            };
             (0..16).map(|at| if on(at) { 255 - (k % 7) as u8 } else { 0 }).collect()
         };
         let labels = |n: usize| (0..n).map(|k| (k % 2) as u16).collect();

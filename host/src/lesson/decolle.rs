@@ -378,8 +378,9 @@ mod tests {
 
     /// Images of 6×6 pixels in two classes: bright on the left, bright on the right.
     fn halves() -> FullSize {
-        let image =
-            |k: usize| (0..36).map(move |at| if (at % 6 < 3) == (k % 2 == 0) { 200 } else { 20 });
+        let image = |k: usize| {
+            (0..36).map(move |at| if (at % 6 < 3) == k.is_multiple_of(2) { 200 } else { 20 })
+        };
         let pixels = |n: usize| (0..n).flat_map(image).collect();
         let labels = |n: usize| (0..n).map(|k| (k % 2) as u16).collect();
         FullSize {

@@ -41,5 +41,7 @@ fn feedback_without_its_method_is_refused() {
     let random = "learning.feedback.kind=random";
     assert!(refused(&[random]).contains("learning.feedback.std"));
     let negative = "learning.feedback.std=-1.0";
-    assert!(refused(&["learning.method=eprop", random, negative]).contains("learning.feedback.std"));
+    assert!(
+        refused(&["learning.method=eprop", random, negative]).contains("learning.feedback.std")
+    );
 }

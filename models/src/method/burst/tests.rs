@@ -80,8 +80,8 @@ impl Naive {
         }
         if t >= 1 {
             self.event[1] = self.event[0].clone();
-            for i in 0..x.len() {
-                self.x[i] = (self.x[i] + x[i]) / 2.0;
+            for (kept, now) in self.x.iter_mut().zip(x) {
+                *kept = (*kept + now) / 2.0;
             }
             for k in 0..n {
                 self.event[0][k] = squash(dot(&self.w0[k], &self.x) + self.b0[k]);
@@ -100,10 +100,10 @@ impl Naive {
                     Rule::A => (event, &before),
                     Rule::B => (1.0, &self.means[1]),
                 };
-                for j in 0..m {
-                    let grow = factor * (event - rho * event) * rho * (1.0 - rho);
+                let grow = factor * (event - rho * event) * rho * (1.0 - rho);
+                for (j, mean) in mean.iter().enumerate() {
                     if !self.silent[k][j] {
-                        self.y[k][j] += c.feedback_rate * grow * mean[j];
+                        self.y[k][j] += c.feedback_rate * grow * mean;
                     }
                 }
                 if self.taught {
@@ -284,7 +284,7 @@ fn generative_mode_lets_the_feedback_drive_the_hidden_units() {
     let mut record = Array2::zeros((40, 2));
     let errors = net.run(&curves, Some(20), Some(&mut record)).unwrap();
     assert_eq!(net.event_rates(), net.burst_rates());
-    let distance = |t: usize, k: usize| (curves.targets[[t, k]] - record[[t, k]] as f64).abs();
+    let distance = |t: usize, k: usize| (curves.targets[[t, k]] - record[[t, k]]).abs();
     let mean: f64 = (20..40).map(|t| distance(t, 0) + distance(t, 1)).sum::<f64>() / 40.0;
     assert!((errors.absolute - mean).abs() < 1e-12, "the error is that of the second half");
     let rates: Vec<f64> = net.spike_rates().collect();
