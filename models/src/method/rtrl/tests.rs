@@ -131,14 +131,24 @@ fn equals_back_propagation_for_other_losses_neurons_and_with_measurements() {
 }
 
 #[test]
-fn large_networks_are_refused() {
+fn large_networks_and_encoders_are_refused() {
     let hidden = LayerSpec::chip_grid(100);
     let readout = hidden.readout(10);
-    let network = Network::<f64>::new(5, 200, vec![hidden, readout], &[]).unwrap();
+    let network = Network::<f64>::new(5, 200, vec![hidden.clone(), readout.clone()], &[]).unwrap();
     let config = BpttConfig {
         loss: Loss::max_over_time(1.0),
         regularisers: vec![],
         sigma_at_measured_spikes: true,
     };
-    assert!(matches!(Rtrl::new(&network, config), Err(ModelError::Size { got: 2_310_000, .. })));
+    let refused = Rtrl::new(&network, config.clone());
+    assert!(matches!(refused, Err(ModelError::Size { got: 2_310_000, .. })));
+    let encoder = LayerSpec {
+        neuron: NeuronKind::Lif,
+        units: 4,
+        wiring: Wiring::Encoder,
+        ..LayerSpec::chip_grid(4)
+    };
+    let network = Network::<f64>::new(5, 3, vec![encoder, readout], &[]).unwrap();
+    let refused = Rtrl::new(&network, config);
+    assert!(matches!(refused, Err(ModelError::Architecture { layer: 0, .. })));
 }
