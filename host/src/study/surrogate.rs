@@ -139,15 +139,16 @@ pub fn accuracy(cells: &[Cell], shape: Shape, beta: f64) -> (f64, f64) {
     mean_and_deviation(&of.map(|c| c.learned.test_accuracy).collect::<Vec<_>>())
 }
 
-/// Values of β at which a shape stays within `margin` of its best mean accuracy: its plateau, as the least and the
-/// greatest of them.
+/// Values of β around its best one at which a shape stays within `margin` of its best mean accuracy: its plateau, as the
+/// least and the greatest of them.
 #[must_use]
 pub fn plateau(cells: &[Cell], shape: Shape, betas: &[f64], margin: f64) -> Option<(f64, f64)> {
+    let mut betas = betas.to_vec();
+    betas.sort_unstable_by(f64::total_cmp);
     let means: Vec<f64> = betas.iter().map(|beta| accuracy(cells, shape, *beta).0).collect();
-    let best = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let inside = betas.iter().zip(&means).filter(|(_, mean)| **mean >= best - margin);
-    inside.map(|(beta, _)| *beta).fold(None, |range, beta| match range {
-        None => Some((beta, beta)),
-        Some((low, high)) => Some((low.min(beta), high.max(beta))),
-    })
+    let best = (0..means.len()).max_by(|a, b| means[*a].total_cmp(&means[*b]))?;
+    let inside = |k: &usize| means[*k] >= means[best] - margin;
+    let low = (0..=best).rev().take_while(inside).last()?;
+    let high = (best..means.len()).take_while(inside).last()?;
+    Some((betas[low], betas[high]))
 }

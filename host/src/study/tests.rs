@@ -93,6 +93,10 @@ fn means_deviations_and_plateaus_by_hand() {
     let betas = [1.0, 2.0, 4.0, 8.0];
     assert_eq!(surrogate::plateau(&cells, Shape::Tanh, &betas, 0.01), Some((2.0, 4.0)));
     assert_eq!(surrogate::plateau(&cells, Shape::Tanh, &betas, 0.0), Some((4.0, 4.0)));
+    // A hole ends it.
+    let holed = [cell(1.0, 0.899), cell(2.0, 0.5), cell(4.0, 0.9), cell(8.0, 0.895)];
+    assert_eq!(surrogate::plateau(&holed, Shape::Tanh, &betas, 0.01), Some((4.0, 8.0)));
+    assert_eq!(surrogate::plateau(&[], Shape::Tanh, &[], 0.01), None);
 }
 
 #[test]
