@@ -33,6 +33,7 @@ mod resample;
 mod rotation;
 mod shd;
 mod spec;
+pub mod ssbm;
 mod yin_yang;
 
 use std::path::{Path, PathBuf};

@@ -50,7 +50,7 @@ pub enum RunError {
     #[error(transparent)]
     Twin(#[from] TwinError),
     /// Learning has run away.
-    #[error("epoch {epoch}: {source}. {}", kept_line(*kept, folder))]
+    #[error("epoch {epoch}: {why}. {}", kept_line(*kept, folder))]
     RunAway {
         /// Epoch, from 1.
         epoch: usize,
@@ -59,7 +59,7 @@ pub enum RunError {
         /// The run's folder.
         folder: String,
         /// What was seen.
-        source: Box<TrainError>,
+        why: Box<TrainError>,
     },
     /// The method needs what the chip does not return.
     #[error(transparent)]
@@ -474,7 +474,7 @@ impl<'a> Run<'a> {
         }
         let folder = self.folder.path().display().to_string();
         let kept = checkpoint::load(&self.folder).ok().map(|saved| saved.header.position.epoch);
-        RunError::RunAway { epoch: epoch + 1, kept, folder, source: source.into() }
+        RunError::RunAway { epoch: epoch + 1, kept, folder, why: source.into() }
     }
 
     fn finish(&mut self) -> Result<Outcome, RunError> {

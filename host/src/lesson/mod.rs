@@ -24,6 +24,7 @@ pub mod rates;
 pub mod report;
 pub mod run;
 pub mod state;
+pub mod superspike;
 
 pub use error::LessonError;
 pub use run::{LessonRun, LessonSummary};
@@ -112,6 +113,7 @@ pub struct Method {
 
 /// All methods that are lessons.
 pub const METHODS: &[Method] = &[
+    Method { name: "superspike", open: superspike::open, chip: false },
     Method { name: "ltts", open: ltts::open, chip: false },
     Method { name: "gif", open: gif::open, chip: false },
     Method { name: "burst", open: burst::open, chip: false },

@@ -15,6 +15,7 @@ pub mod noise;
 pub mod rate;
 pub mod rtrl;
 pub mod smooth;
+pub mod superspike;
 pub mod translation;
 
 use ndarray::Array2;

@@ -8,6 +8,7 @@ pub mod ring;
 pub mod sequence;
 pub mod sinusoid;
 pub mod smoothing_spline;
+pub mod spiking_xor;
 pub mod temporal_xor;
 pub mod trajectory;
 pub mod xor_classes;
