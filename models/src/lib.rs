@@ -20,12 +20,11 @@
 //! | losses on the readout, on spike trains and on spike times; penalties on spikes and weights | [`loss`], [`regularise`] |
 //! | steps, schedules, first weights, dropout | [`optim`], [`init`], [`dropout`] |
 //! | weights to integer codes; state to bytes | [`quantise`], [`checkpoint`] |
-//! | escape noise, smoothed spikes, rates, translation of rectified units | [`method::noise`], [`method::smooth`], [`method::rate`], [`method::translation`] |
 //! | data as pure functions of a seed | [`task`] |
 //! | single neurons in physical units, each held against its closed form; the GIF neuron, fitted to recordings | [`neuron`] |
 //!
-//! The diagram is that of the methods that share the engine (first three lines of the next table). The others bring
-//! a network and a step of their own.
+//! The diagram is that of back-propagation through time. Methods that implement [`method::Method`] share its way in
+//! and out; the others bring a network and a step of their own.
 //!
 //! | way to learn | module | where its error comes from |
 //! |---|---|---|
@@ -34,6 +33,14 @@
 //! | real-time recurrent learning, an oracle for small networks | [`method::rtrl`] | exact, carried forward in time |
 //! | DECOLLE | [`method::decolle`] | from a fixed random readout of each layer, at every step |
 //! | learning through target spikes | [`method::ltts`] | from the spikes that the recurrent network should have |
+//! | first-spike times | [`method::first_spike`] | through layers, by exact derivatives of spike times |
+//! | escape noise | [`method::noise`] | through layers and time, by the slope of the firing probability |
+//! | smoothed spikes, steeper and steeper | [`method::smooth`] | through layers and time, exact for the smooth network |
+//! | rates | [`method::rate`] | through layers, as if units were rectified linear ones |
+//! | translation of rectified units into spiking ones | [`method::translation`] | none in the spiking network: weights are taken over, thresholds balanced on data |
+//! | burst network, rates only | [`method::burst`] | from bursts that apical feedback causes |
+//! | SuperSpike, online | [`method::superspike`] | from the output's filtered error through symmetric, random or uniform feedback |
+//! | competing hidden units | [`method::competing`] | none: a local rule without labels, and a readout trained on top |
 //!
 //! # Equations
 //!
