@@ -173,11 +173,13 @@ pub(super) fn contents(family: Family, data_dir: Option<&Path>) -> Result<Vec<Ve
     let folder = super::folder(data_dir, set, &family.file_list(), family.source_url())?;
     let files = family.find(&folder)?;
     let published = family.published();
-    published
+    let read: Vec<Result<Vec<u8>, DataError>> = published
         .par_iter()
         .zip(files.par_iter())
         .map(|(published, path)| published.read(path, family.source_url()))
-        .collect()
+        .collect();
+    // Of several that are wrong, the first one is named.
+    read.into_iter().collect()
 }
 
 /// Reads, checks and resamples the four files.
