@@ -223,5 +223,6 @@ fn learning_that_runs_away_stops_and_says_why() {
         ["epoch 1: layer ", "no numbers", "has run away", "learning.rate", "Nothing was saved"];
     loss.refused(1, &words);
     let many = "--set learning.init={kind=\"fan-in\",mean=5.0,gain=0.1}";
-    train(&user, &format!("{many} --out b")).refused(1, &["layer 0 fires in", "has run away"]);
+    train(&user, &format!("--software {many} --out b"))
+        .refused(1, &["layer 0 fires in", "has run away"]);
 }
