@@ -72,7 +72,7 @@ impl<F: Real> DoubleTrace<F> {
     }
 }
 
-/// Area under the square of the kernel in kernel order, in steps: Σ α[n]² over its response to one
+/// Area under the square of the kernel in kernel order, in steps: `Σ α[n]²` over its response to one
 /// event. What one missing spike costs, so that costs can be counted in spikes.
 ///
 /// The response is `α[n] = c (p^{n+1} − q^{n+1})` with `q` the decay of the fast filter,
