@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kernel::Kernel;
 use crate::error::{ModelError, Result};
+use crate::optim::Schedule;
 
 /// Sizes, neuron and first weights. The defaults are those of the released code of Comsa et al.
 /// (2019), made for the Boolean problems.
@@ -100,6 +101,8 @@ pub struct LearningConfig {
     pub rate: f64,
     /// Learning rate of the pulse times.
     pub pulse_rate: f64,
+    /// Factor on both rates, epoch by epoch; published: constant.
+    pub schedule: Schedule,
     /// Limit of the absolute value of every derivative of a spike time; 0 = none.
     pub clip_derivative: f64,
     /// Minus the gradient of every weight onto a neuron that did not spike.
@@ -125,6 +128,7 @@ impl Default for LearningConfig {
             batch: 1,
             rate: 1e-4,
             pulse_rate: 1e-3,
+            schedule: Schedule::Constant,
             clip_derivative: 0.0,
             penalty_no_spike: 1.0,
             penalty_output_time: 0.0,
@@ -163,6 +167,7 @@ impl LearningConfig {
         }
         not_negative("learning.rate", self.rate)?;
         not_negative("learning.pulse_rate", self.pulse_rate)?;
+        not_negative("learning.schedule (its last factor)", self.schedule.factor(self.epochs))?;
         not_negative("learning.clip_derivative", self.clip_derivative)?;
         not_negative("learning.penalty_no_spike", self.penalty_no_spike)?;
         not_negative("learning.penalty_output_time", self.penalty_output_time)?;

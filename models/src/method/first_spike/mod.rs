@@ -171,6 +171,8 @@ pub struct FirstSpike {
     config: LearningConfig,
     /// Number of steps of the optimizer.
     steps: u64,
+    /// Factor of the schedule.
+    pace: f64,
     /// One per layer.
     moments: Vec<Moments>,
     samples: Vec<SampleState>,
@@ -193,6 +195,7 @@ impl FirstSpike {
             network,
             config,
             steps: 0,
+            pace: 1.0,
             moments,
             samples: Vec::new(),
             answers: Vec::new(),
@@ -211,6 +214,11 @@ impl FirstSpike {
     #[must_use]
     pub fn config(&self) -> &LearningConfig {
         &self.config
+    }
+
+    /// Sets the pace of epoch number `epoch`, from 0: the factor of [`LearningConfig::schedule`].
+    pub fn begin_epoch(&mut self, epoch: usize) {
+        self.pace = self.config.schedule.factor(epoch);
     }
 
     /// Learns from `batch`: one step of the optimizer, none if no sample teaches. Returns the

@@ -62,7 +62,7 @@ impl FirstSpike {
         Constants {
             beta1: config.beta1,
             beta2: config.beta2,
-            step: rate / (1.0 - libm::pow(config.beta1, t)),
+            step: rate * self.pace / (1.0 - libm::pow(config.beta1, t)),
             square: 1.0 / (1.0 - libm::pow(config.beta2, t)),
             epsilon: config.epsilon,
         }

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::optim::Schedule;
 use crate::random;
 
 const KERNELS: [Kernel; 4] = [
@@ -331,6 +332,33 @@ fn one_step_of_adam_with_epsilon_inside() {
     let batch = Batch { labels: &right, ..batch };
     method.learn(&batch).unwrap();
     assert_eq!(method.network().weights(0), before.weights(0));
+}
+
+/// The first step of an epoch at half the pace is that of half the rates.
+#[test]
+fn the_schedule_is_a_factor_on_both_rates() {
+    let mut inputs = SpikeTimes::new(2);
+    inputs.push_sample([0.1, 0.8]);
+    let batch = Batch { inputs: &inputs, samples: &[0], labels: &[1] };
+    let network =
+        FirstSpikeNetwork::new(NetworkConfig { pulses: 2, ..Default::default() }, 2, 2, 5).unwrap();
+    let whole = LearningConfig { teach: Teach::All, ..Default::default() };
+    let half = LearningConfig {
+        rate: 0.5 * whole.rate,
+        pulse_rate: 0.5 * whole.pulse_rate,
+        ..whole.clone()
+    };
+    let schedule = Schedule::Exponential { factor: 0.5 };
+    let mut slowed =
+        FirstSpike::new(network.clone(), LearningConfig { schedule, ..whole }).unwrap();
+    slowed.begin_epoch(1);
+    slowed.learn(&batch).unwrap();
+    let mut halved = FirstSpike::new(network, half).unwrap();
+    halved.learn(&batch).unwrap();
+    for layer in 0..2 {
+        assert_eq!(slowed.network().weights(layer), halved.network().weights(layer));
+        assert_eq!(slowed.network().pulses(layer), halved.network().pulses(layer));
+    }
 }
 
 /// A larger net learns the same bits with one thread and with five, from the middle on as well.

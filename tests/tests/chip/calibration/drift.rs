@@ -1,6 +1,6 @@
 //! The drift watch against planted drifts.
 
-use crate::{chips, uncalibrated};
+use super::{chips, uncalibrated};
 use spikeloop_calibration::drift::{Advice, Drift};
 use spikeloop_calibration::plan::Plan;
 use spikeloop_calibration::targets::TargetFile;

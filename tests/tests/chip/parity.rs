@@ -1,7 +1,7 @@
 //! Parity: a cause that was planted in a chip must be the first suspect.
 //!
 //! Chips are ideal but for one imperfection; converter offsets and noise are on. In CI one chip a cause; the whole
-//! study is `SPIKELOOP_PARITY_CHIPS=10 cargo test --release -p spikeloop-tests --test parity -- --nocapture`.
+//! study is `SPIKELOOP_PARITY_CHIPS=10 cargo test --release -p spikeloop-tests --test chip parity -- --nocapture`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use spikeloop::data::Dataset;

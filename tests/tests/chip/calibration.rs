@@ -1,6 +1,6 @@
 //! Calibration against the truth of emulated chips, which it never sees.
 //!
-//! One chip in continuous integration; `SPIKELOOP_CHIPS=10 cargo test --release --test calibration -- --nocapture`
+//! One chip in continuous integration; `SPIKELOOP_CHIPS=10 cargo test --release --test chip calibration -- --nocapture`
 //! prints the figures of ten.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 

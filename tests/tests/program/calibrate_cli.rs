@@ -26,7 +26,8 @@ fn user() -> User {
 
 /// A profile file made of a preset with some lines replaced, or added to their table.
 fn profile(user: &User, replace: &[(&str, &str)]) -> String {
-    let mut text = include_str!("../../hal/src/emulator/presets/bss2-chip66-uncal.toml").to_owned();
+    let mut text =
+        include_str!("../../../hal/src/emulator/presets/bss2-chip66-uncal.toml").to_owned();
     for (from, to) in replace {
         assert!(text.contains(from), "{from}");
         text = text.replace(from, to);

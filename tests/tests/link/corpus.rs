@@ -2,9 +2,9 @@
 //! all beginnings of the short ones, through the same functions as in the fuzz targets.
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub, reason = "helpers of tests")]
 
-#[path = "../../calibration/fuzz/src/bodies.rs"]
+#[path = "../../../calibration/fuzz/src/bodies.rs"]
 mod calibration_bodies;
-#[path = "../../hal/fuzz/src/bodies.rs"]
+#[path = "../../../hal/fuzz/src/bodies.rs"]
 mod hal_bodies;
 
 use std::fs;
