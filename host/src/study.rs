@@ -8,17 +8,24 @@
 //!
 //! All run in software and depend on their seeds alone, except for the seconds that they report.
 
+pub mod firing;
 pub mod gradients;
 pub mod landscape;
+pub mod local;
 pub mod rates;
 pub mod surrogate;
 pub mod variance;
 
-use crate::data::{DataError, Dataset};
+use crate::data::{DataError, Dataset, Split};
 use crate::experiment::{Experiment, ExperimentError};
 use crate::trainer::{Step, TrainError, Trainer};
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 use spikeloop_models::error::ModelError;
+use spikeloop_models::random::{mix, stream};
+
+/// Stream of the order of the samples.
+const SHUFFLE: u64 = 1000;
 
 /// What can go wrong in a study.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +107,52 @@ pub fn train(
     learned.test_accuracy = evaluation.tally.accuracy();
     learned.hidden_spikes = evaluation.tally.spikes_per_sample();
     Ok(learned)
+}
+
+/// A network with a way to learn that is not the trainer's.
+trait Learner {
+    /// Learns epoch number `epoch`, from 0.
+    fn epoch(&mut self, data: &Dataset, epoch: usize, watch: &dyn Watch) -> Result<(), StudyError>;
+
+    /// Share of right decisions, and hidden spikes a sample.
+    fn judge(&self, split: &Split) -> Result<(f64, f64), StudyError>;
+}
+
+/// As [`train`], for another learner.
+fn follow(
+    learner: &mut dyn Learner,
+    epochs: usize,
+    data: &Dataset,
+    every: usize,
+    watch: &dyn Watch,
+) -> Result<Learned, StudyError> {
+    let mut learned = Learned::default();
+    for epoch in 1..=epochs {
+        learner.epoch(data, epoch - 1, watch)?;
+        watch.advance(1);
+        let held_out = data.validation.as_ref().filter(|_| epoch % every == 0 || epoch == epochs);
+        if let Some(held_out) = held_out {
+            learned.curve.push((epoch, learner.judge(held_out)?.0));
+        }
+    }
+    (learned.test_accuracy, learned.hidden_spikes) = learner.judge(&data.test)?;
+    Ok(learned)
+}
+
+/// Key of everything that is drawn in one epoch.
+fn epoch_key(seed: u64, epoch: usize) -> u64 {
+    mix(mix(seed, SHUFFLE), epoch as u64)
+}
+
+/// The numbers 0 to `count` − 1, shuffled (Fisher & Yates).
+fn shuffled(count: usize, key: u64) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..count as u32).collect();
+    let mut rng = stream(key, SHUFFLE);
+    for k in (1..order.len()).rev() {
+        // The bias of the remainder is below 2⁻⁴⁰ for any data set that fits into memory.
+        order.swap(k, (rng.next_u64() % (k as u64 + 1)) as usize);
+    }
+    order
 }
 
 #[cfg(test)]

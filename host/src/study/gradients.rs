@@ -5,15 +5,20 @@
 //! | surrogate | spikes; a surrogate derivative in the backward pass | spike times |
 //! | noise, sampled | spikes drawn by their escape probability; straight through | spike times |
 //! | noise, expected | the mean activity of neurons with escape noise | spike times |
+//! | firing times | times of first spikes without a grid; their exact derivative | spike times |
 //! | smooth | a sigmoid in place of spikes, steeper from epoch to epoch | spike times |
+//! | local readouts | spikes; every hidden layer is taught by a fixed readout of its own | spike times |
 //! | rates | spike counts; the derivative of rectified units | constant currents |
 //! | translation | rectified units; translated at the end | constant currents |
 //!
-//! Each has the hidden layers, batch, optimizer and epochs of the experiment, and is worth what its spiking network, without
-//! noise or smoothing, decides on the test set. Curves are of held-out samples.
+//! Each has the hidden layers, batch, schedule and epochs of the experiment, and is worth what its spiking network, without
+//! noise or smoothing, decides on the test set. Curves are of held-out samples. All but firing times and local readouts,
+//! which have rules of their own, also have its optimizer.
 
+use super::firing::{self, FiringLearner, FiringSettings};
+use super::local::{self, LocalLearner, LocalSettings};
 use super::rates::{self, BySteps, RateSettings, RateSpec};
-use super::{Learned, StudyError, Watch, mean_and_deviation, train};
+use super::{Learned, StudyError, Watch, follow, mean_and_deviation, train};
 use crate::config;
 use crate::data::{self, DataName, Dataset};
 use crate::experiment::{Experiment, MethodName};
@@ -65,8 +70,12 @@ pub enum Answer {
     NoiseSampled,
     /// Escape noise, gradient of the mean activity.
     NoiseExpected,
+    /// Times of first spikes.
+    FiringTimes,
     /// Smoothed spikes, annealed.
     Smooth,
+    /// Hidden units on target, by readouts of their own.
+    LocalReadouts,
     /// Rates.
     Rates,
     /// A translated network of rectified units.
@@ -75,11 +84,13 @@ pub enum Answer {
 
 impl Answer {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Surrogate,
         Self::NoiseSampled,
         Self::NoiseExpected,
+        Self::FiringTimes,
         Self::Smooth,
+        Self::LocalReadouts,
         Self::Rates,
         Self::Translation,
     ];
@@ -91,7 +102,9 @@ impl Answer {
             Self::Surrogate => "surrogate gradient",
             Self::NoiseSampled => "noise, sampled",
             Self::NoiseExpected => "noise, expected",
+            Self::FiringTimes => "firing times",
             Self::Smooth => "smooth, annealed",
+            Self::LocalReadouts => "local readouts",
             Self::Rates => "rates",
             Self::Translation => "translation",
         }
@@ -144,6 +157,10 @@ pub struct Plan {
     pub noise: Noise,
     /// Smoothing.
     pub smooth: Annealing,
+    /// Firing times.
+    pub firing: FiringSettings,
+    /// Local readouts.
+    pub local: LocalSettings,
     /// Rates.
     pub rates: RateSettings,
 }
@@ -174,6 +191,20 @@ impl Plan {
         Ok(experiment)
     }
 
+    /// Refuses what an answer of the plan cannot do with an experiment.
+    ///
+    /// # Errors
+    /// [`StudyError::Model`] with the key.
+    pub fn check(&self, experiment: &Experiment) -> Result<(), StudyError> {
+        if self.answers.contains(&Answer::FiringTimes) {
+            firing::check(experiment, self.firing)?;
+        }
+        if self.answers.contains(&Answer::LocalReadouts) {
+            local::check(experiment, self.local)?;
+        }
+        Ok(())
+    }
+
     /// Trains one answer.
     ///
     /// # Errors
@@ -188,8 +219,33 @@ impl Plan {
         watch: &dyn Watch,
     ) -> Result<Cell, StudyError> {
         let started = std::time::Instant::now();
-        let mut experiment = experiment.clone();
-        experiment.seed = seed;
+        let experiment = self.experiment_of(answer, seed, experiment);
+        let (every, epochs) = (self.every, experiment.learning.epochs);
+        let (learned, by_steps, analog_accuracy) = match answer {
+            Answer::Rates | Answer::Translation => {
+                let forward = if answer == Answer::Rates { Rates::Spikes } else { Rates::Analog };
+                let spec = RateSpec::of(&experiment, self.rates, forward);
+                rates::learn(spec, epochs, &data.features, every, watch)?
+            }
+            Answer::FiringTimes => {
+                let mut learner = FiringLearner::new(&experiment, self.firing, &data.spikes)?;
+                let learned = follow(&mut learner, epochs, &data.spikes, every, watch)?;
+                (learned, BySteps::new(), None)
+            }
+            Answer::LocalReadouts => {
+                let mut learner = LocalLearner::new(&experiment, self.local, &data.spikes)?;
+                let learned = follow(&mut learner, epochs, &data.spikes, every, watch)?;
+                (learned, BySteps::new(), None)
+            }
+            _ => (train(&experiment, &data.spikes, every, watch)?, BySteps::new(), None),
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        Ok(Cell { task, answer, seed, learned, by_steps, analog_accuracy, seconds })
+    }
+
+    /// The experiment with the seed and, for the trainer, the method of an answer.
+    fn experiment_of(&self, answer: Answer, seed: u64, experiment: &Experiment) -> Experiment {
+        let mut experiment = Experiment { seed, ..experiment.clone() };
         let learning = &mut experiment.learning;
         let noise = |estimate, draws| Some(Noise { estimate, draws, ..self.noise });
         match answer {
@@ -205,19 +261,9 @@ impl Plan {
                 learning.method = MethodName::SmoothSpikes;
                 learning.smooth = Some(self.smooth);
             }
-            Answer::Surrogate | Answer::Rates | Answer::Translation => {}
+            _ => {}
         }
-        let (learned, by_steps, analog_accuracy) = match answer {
-            Answer::Rates | Answer::Translation => {
-                let forward = if answer == Answer::Rates { Rates::Spikes } else { Rates::Analog };
-                let spec = RateSpec::of(&experiment, self.rates, forward);
-                let epochs = experiment.learning.epochs;
-                rates::learn(spec, epochs, &data.features, self.every, watch)?
-            }
-            _ => (train(&experiment, &data.spikes, self.every, watch)?, BySteps::new(), None),
-        };
-        let seconds = started.elapsed().as_secs_f64();
-        Ok(Cell { task, answer, seed, learned, by_steps, analog_accuracy, seconds })
+        experiment
     }
 }
 

@@ -3,10 +3,9 @@
 //! Both have the same units: integrate-and-fire hidden neurons, fed constant currents (the features and one input that
 //! is always 1), an integrating readout. The difference is what runs forward while they learn.
 
-use super::{Learned, StudyError, Watch};
+use super::{Learned, StudyError, Watch, epoch_key, shuffled};
 use crate::data::{Dataset, Split};
 use crate::experiment::Experiment;
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 use spikeloop_models::SpikeTrains;
 use spikeloop_models::inference::{Batch, Inference};
@@ -17,10 +16,7 @@ use spikeloop_models::method::translation::{Balance, constant_input, translate};
 use spikeloop_models::method::{Chunk, Method};
 use spikeloop_models::network::Network;
 use spikeloop_models::optim::{Optimizer, Rule, Schedule};
-use spikeloop_models::random::{mix, stream};
 
-/// Stream of the order of the samples.
-const SHUFFLE: u64 = 1000;
 /// Samples that thresholds are balanced on: as many of the training set.
 const BALANCED_ON: usize = 1000;
 /// Samples that an evaluation takes at once.
@@ -149,12 +145,8 @@ impl RateLearner {
         go_on: &dyn Fn(usize) -> bool,
     ) -> Result<(f64, f64), StudyError> {
         let rate = self.spec.rate * self.spec.schedule.factor(epoch);
-        let key = mix(mix(self.spec.seed, SHUFFLE), epoch as u64);
-        let mut order: Vec<u32> = (0..data.train.len() as u32).collect();
-        let mut rng = stream(key, SHUFFLE);
-        for k in (1..order.len()).rev() {
-            order.swap(k, (rng.next_u64() % (k as u64 + 1)) as usize);
-        }
+        let key = epoch_key(self.spec.seed, epoch);
+        let order = shuffled(data.train.len(), key);
         let (mut loss, mut right) = (0.0, 0);
         for (index, samples) in order.chunks(self.spec.batch.max(1)).enumerate() {
             if !go_on(index) {

@@ -1,5 +1,7 @@
+use super::firing::FiringSettings;
 use super::gradients::{Answer, Data, Plan, Task, rows};
 use super::landscape::Plane;
+use super::local::LocalSettings;
 use super::rates::RateSettings;
 use super::surrogate::{self, Cell, Shape};
 use super::*;
@@ -26,6 +28,8 @@ fn plan(epochs: usize) -> Plan {
         every: 2,
         noise: Noise::default(),
         smooth: Annealing::default(),
+        firing: FiringSettings::default(),
+        local: LocalSettings::default(),
         rates: RateSettings { steps: 12, ..RateSettings::default() },
     }
 }
@@ -60,14 +64,31 @@ fn every_answer_learns_and_gives_the_same_bits_again() {
         assert_eq!(cell.learned.curve.len(), 3, "{}", answer.label());
         assert!(cell.learned.hidden_spikes > 0.0);
         assert_eq!(answer.input() == "constant current", !cell.by_steps.is_empty());
-        if answer == Answer::NoiseSampled {
+        let fast = [Answer::NoiseSampled, Answer::FiringTimes, Answer::LocalReadouts];
+        if fast.contains(&answer) {
             assert_eq!(run().learned, cell.learned);
         }
         cells.push(cell);
     }
     let rows = rows(&cells);
-    assert_eq!((rows.len(), rows[0].answer, rows[0].seeds), (6, Answer::Surrogate, 1));
+    assert_eq!((rows.len(), rows[0].answer, rows[0].seeds), (8, Answer::Surrogate, 1));
     assert_eq!(rows[2].test_accuracy, cells[2].learned.test_accuracy);
+}
+
+#[test]
+fn firing_times_need_time_constants_with_a_closed_form() {
+    let mut plan = plan(1);
+    let with = |plan: &Plan, tau: &str| {
+        plan.check(&plan.experiment(Task::Digits, &[format!("network.tau_mem_us={tau}")]).unwrap())
+    };
+    // The synapse has 6 us.
+    assert!(with(&plan, "6.0").is_ok() && with(&plan, "12.0").is_ok());
+    let error = with(&plan, "7.0").unwrap_err().to_string();
+    assert!(error.contains("network.tau_mem_us") && error.contains("tau_syn_us"), "{error}");
+    plan.answers.retain(|answer| *answer != Answer::FiringTimes);
+    assert!(with(&plan, "7.0").is_ok());
+    plan.local.dropout = 1.0;
+    assert!(with(&plan, "7.0").is_err());
 }
 
 #[test]

@@ -6,7 +6,9 @@ use crate::exit_code::ExitCode;
 use crate::experiment::Experiment;
 use crate::picture::{Layer, LineChart, Mark, Plot, Series, Spread};
 use crate::report::{self, KeyFigure, Section, figure, row};
+use crate::study::firing::FiringSettings;
 use crate::study::gradients::{Answer, Cell, Data, Plan, Row, Task, rows};
+use crate::study::local::LocalSettings;
 use crate::study::mean_and_deviation;
 use crate::study::rates::RateSettings;
 use crate::study::variance::{self, Variance};
@@ -47,6 +49,12 @@ pub struct Args {
         default_value = "5,50"
     )]
     pub smooth: Vec<f64>,
+    /// Learning rate of firing times
+    #[arg(long, value_name = "RATE", default_value_t = FiringSettings::default().rate)]
+    pub firing_rate: f64,
+    /// Learning rate of local readouts
+    #[arg(long, value_name = "RATE", default_value_t = LocalSettings::default().rate)]
+    pub local_rate: f64,
     /// Steps of the networks that are fed constant currents
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub steps: usize,
@@ -81,6 +89,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandErr
     let experiments: Vec<(Task, Experiment)> = (plan.tasks.iter())
         .map(|task| Ok((*task, plan.experiment(*task, &args.set).map_err(usage)?)))
         .collect::<Result<_, CommandError>>()?;
+    experiments.iter().try_for_each(|(_, experiment)| plan.check(experiment))?;
     let folder = folder(&args.common, "gradients")?;
     let noisy = plan.answers.contains(&Answer::NoiseSampled);
     let parts = plan.cells() * plan.epochs + if noisy { plan.tasks.len() * DRAWS.len() } else { 0 };
@@ -122,6 +131,11 @@ fn plan(args: &Args) -> Result<Plan, CommandError> {
     if args.epochs == 0 || args.steps == 0 || args.tasks.is_empty() {
         return Err(usage("--epochs, --steps and --tasks must be at least one".into()));
     }
+    for (flag, rate) in [("--firing-rate", args.firing_rate), ("--local-rate", args.local_rate)] {
+        if !(rate.is_finite() && rate > 0.0) {
+            return Err(usage(format!("{flag} is {rate}: a learning rate is a positive number")));
+        }
+    }
     let plan = Plan {
         tasks: args.tasks.clone(),
         answers: if args.answers.is_empty() { Answer::ALL.to_vec() } else { args.answers.clone() },
@@ -130,6 +144,8 @@ fn plan(args: &Args) -> Result<Plan, CommandError> {
         every: args.epochs.div_ceil(20),
         noise: Noise { beta: args.noise_beta, draws: args.draws, ..Noise::default() },
         smooth: Annealing { from, to },
+        firing: FiringSettings { rate: args.firing_rate, ..FiringSettings::default() },
+        local: LocalSettings { rate: args.local_rate, ..LocalSettings::default() },
         rates: RateSettings { steps: args.steps, ..RateSettings::default() },
     };
     plan.noise.check().map_err(|e| usage(e.to_string()))?;
@@ -284,7 +300,7 @@ fn by_steps(plan: &Plan, report: &Report, task: Task) -> String {
         let analog: Vec<f64> = of().filter_map(|c| c.analog_accuracy).map(|a| 100.0 * a).collect();
         if !analog.is_empty() {
             let level = mean_and_deviation(&analog).0;
-            layers.push(Layer::new("rectified units", 5, Mark::Level(level)));
+            layers.push(Layer::new("rectified units", colour, Mark::Level(level)));
         }
     }
     if layers.is_empty() {
