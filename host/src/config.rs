@@ -66,6 +66,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("superspike-poisson", include_str!("../experiments/superspike-poisson.toml")),
     ("superspike-auryn", include_str!("../experiments/superspike-auryn.toml")),
     ("superspike-xor", include_str!("../experiments/superspike-xor.toml")),
+    ("autoencoder", include_str!("../experiments/autoencoder.toml")),
     ("ltts-trajectory", include_str!("../experiments/ltts-trajectory.toml")),
     ("ltts-xor", include_str!("../experiments/ltts-xor.toml")),
     ("ltts-walking", include_str!("../experiments/ltts-walking.toml")),

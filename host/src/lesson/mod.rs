@@ -12,6 +12,7 @@
 //! To add a method: a file here with a configuration, an `open` and an implementation of [`Lesson`], one line in
 //! [`METHODS`], and an experiment file in `host/experiments`.
 
+mod autoencoder;
 mod burst;
 mod competing;
 mod decolle;
@@ -114,6 +115,7 @@ pub struct Method {
 /// All methods that are lessons.
 pub const METHODS: &[Method] = &[
     Method { name: "superspike", open: superspike::open, chip: false },
+    Method { name: "autoencoder", open: autoencoder::open, chip: false },
     Method { name: "ltts", open: ltts::open, chip: false },
     Method { name: "gif", open: gif::open, chip: false },
     Method { name: "burst", open: burst::open, chip: false },

@@ -103,7 +103,7 @@ impl<F: Real> EulerNet<F> {
     }
 
     /// One step; `inputs` spike in it. Fills all of `activity` but the errors.
-    pub(super) fn step(
+    pub fn step(
         &mut self,
         layers: &[Synapses<F>],
         inputs: &[u16],
