@@ -211,6 +211,16 @@ mod tests {
     }
 
     #[test]
+    fn a_seed_means_the_same_patterns_in_five_years() {
+        let drawn = [RingCode::Poisson, RingCode::Latency, RingCode::Uniform].map(|code| {
+            let bump = Ring { code, ..Ring::default() }.draw(1, 7, 0.5).unwrap();
+            let spikes = all(&bump.inputs);
+            (format!("{:.12}", bump.centre), spikes.len(), format!("{:?}", &spikes[..8]))
+        });
+        insta::assert_debug_snapshot!(drawn);
+    }
+
+    #[test]
     fn spikes_follow_the_rates() {
         let ring = Ring::default();
         let mut counts = [0.0; 3];
