@@ -379,6 +379,33 @@ impl Translation {
         Ok(WeightReport { scale, clipped })
     }
 
+    /// Writes the weights of input lines, from line `first` on, onto layer `l` of any depth at the scale of
+    /// its last [`Self::write_weights`]. `weights` is row-major `[line, post]`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the weights are not rows of this layer, or go beyond the inputs.
+    pub fn write_lines(
+        &self,
+        l: usize,
+        first: usize,
+        weights: &[f32],
+        config: &mut ChipConfig,
+    ) -> Result<WeightReport, Error> {
+        let units = self.layers[l].units;
+        let lines = weights.len() / units.max(1);
+        let left = self.inputs.saturating_sub(first);
+        if !weights.len().is_multiple_of(units.max(1)) || lines > left {
+            return Err(Error::Shape { layer: l, expected: (left, units), got: (lines, units) });
+        }
+        let scale = self.scale[l];
+        if self.layers[l].site == Site::Host {
+            return Ok(WeightReport { scale, clipped: 0 });
+        }
+        let rows = weights.chunks_exact(units).enumerate();
+        let clipped = rows.map(|(k, row)| self.write_row(l, row, scale, config.row_mut(first + k)));
+        Ok(WeightReport { scale, clipped: clipped.sum() })
+    }
+
     fn layer_scale(&self, l: usize, weights: &[f32]) -> f32 {
         let nominal = self.nominal_scale[l];
         if self.layers[l].spiking {

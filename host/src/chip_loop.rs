@@ -1,15 +1,18 @@
-//! A chip in the loop: batches go out in runs that fit its buffers, measurements come back in model units.
+//! A chip in the loop: batches go out in runs that fit its buffers, measurements come back in model units
+//! ([`ChipLoop::run`]), or as they are ([`ChipLoop::exchange`]).
 //!
 //! While the host works on one run the chip already executes the next one: the gradient stays exact, because
 //! the weights change only between batches.
 
 use crate::experiment::{Backward, Experiment, Observe, layer_targets};
 use spikeloop_calibration::{
-    Calibration, ObserveReport, TraceBytes, Translation, TranslationOptions,
+    Calibration, Codes, Grid, LayerTarget, ObserveReport, TraceBytes, Translation,
+    TranslationOptions, WeightReport,
 };
 use spikeloop_hal::session::budget::Budget;
 use spikeloop_hal::{
-    Capabilities, Chip, ChipConfig, Health, LinkUse, Parameter, Runner, SessionOptions, TimeSplit,
+    Capabilities, Chip, ChipConfig, Health, LinkUse, Observables, Parameter, ParameterSpec, Runner,
+    SessionOptions, Stimulus, TimeSplit,
 };
 use spikeloop_models::network::Network;
 use spikeloop_models::observation::Observation;
@@ -61,6 +64,21 @@ pub struct LoopCounters {
     pub time: TimeSplit,
 }
 
+/// What a network needs of a chip, whichever way it learns.
+#[derive(Clone, Debug)]
+pub struct Needs {
+    /// The model's clock and the length of a trial.
+    pub grid: Grid,
+    /// Input lines.
+    pub inputs: usize,
+    /// Layers, from the first one after the inputs.
+    pub layers: Vec<LayerTarget>,
+    /// What comes back, and where the layers lie.
+    pub options: TranslationOptions,
+    /// Whether a calibration sets the chip, or only says what it is like.
+    pub codes: Codes,
+}
+
 /// A chip with everything needed to run batches of one network on it.
 pub struct ChipLoop {
     runner: Runner,
@@ -107,13 +125,32 @@ impl ChipLoop {
             timing: experiment.timing(),
             window: experiment.chip.trace_window,
         };
-        let layers = layer_targets(network, observe);
-        let (caps, grid, inputs) = (chip.capabilities(), experiment.grid(), network.inputs);
+        let needs = Needs {
+            grid: experiment.grid(),
+            inputs: network.inputs,
+            layers: layer_targets(network, observe),
+            options,
+            codes: experiment.chip.codes,
+        };
+        Self::placed(chip, &needs, calibration)
+    }
+
+    /// Places what `needs` describes on `chip`.
+    ///
+    /// # Errors
+    /// [`LoopError::Translation`] if it does not fit or the calibration is of another chip.
+    pub fn placed(
+        chip: Box<dyn Chip>,
+        needs: &Needs,
+        calibration: Option<&Calibration>,
+    ) -> Result<Self, LoopError> {
+        let (caps, layers, options) = (chip.capabilities(), &needs.layers[..], needs.options);
+        let (grid, inputs) = (needs.grid, needs.inputs);
         let translation = match calibration {
-            None => Translation::new(caps, grid, inputs, &layers, options),
+            None => Translation::new(caps, grid, inputs, layers, options),
             Some(calibration) => {
-                let codes = experiment.chip.codes;
-                Translation::calibrated(caps, grid, inputs, &layers, options, calibration, codes)
+                let codes = needs.codes;
+                Translation::calibrated(caps, grid, inputs, layers, options, calibration, codes)
             }
         }?;
         let config = translation.configuration();
@@ -216,12 +253,72 @@ impl ChipLoop {
     pub fn write(&mut self, network: &Network<f32>) -> Result<(), LoopError> {
         for (l, layer) in network.layers.iter().enumerate() {
             let recurrent = layer.recurrent.as_ref().and_then(|r| r.as_slice());
-            let weights = layer.weights.as_slice().unwrap_or(&[]);
-            let report = self.translation.write_weights(l, weights, recurrent, &mut self.config)?;
-            self.counters.clipped_weights += report.clipped as u64;
+            self.write_layer(l, layer.weights.as_slice().unwrap_or(&[]), recurrent)?;
         }
-        self.runner.chip_mut().configure(&self.config)?;
+        self.send()
+    }
+
+    /// Writes the weights of layer `l` into the configuration, which [`Self::send`] brings to the chip:
+    /// `[pre, post]`, with the inputs or the layer below as `pre`.
+    ///
+    /// # Errors
+    /// [`LoopError::Translation`] for another shape.
+    pub fn write_layer(
+        &mut self,
+        l: usize,
+        weights: &[f32],
+        recurrent: Option<&[f32]>,
+    ) -> Result<(), LoopError> {
+        let report = self.translation.write_weights(l, weights, recurrent, &mut self.config)?;
+        self.count_clipped(report);
         Ok(())
+    }
+
+    /// Writes the weights of input lines, from line `first` on, onto layer `l`: `[line, post]`.
+    ///
+    /// # Errors
+    /// [`LoopError::Translation`] for another shape.
+    pub fn write_lines(
+        &mut self,
+        l: usize,
+        first: usize,
+        weights: &[f32],
+    ) -> Result<(), LoopError> {
+        let report = self.translation.write_lines(l, first, weights, &mut self.config)?;
+        self.count_clipped(report);
+        Ok(())
+    }
+
+    fn count_clipped(&mut self, report: WeightReport) {
+        self.counters.clipped_weights += report.clipped as u64;
+    }
+
+    /// Sets a parameter of all placed neurons to the code nearest to `value` by design, in the next
+    /// configuration. Nothing happens if the chip cannot set it.
+    pub fn set(&mut self, parameter: Parameter, value: f32) {
+        self.adjust(parameter, |spec, _| f64::from(spec.nearest_code(value).0));
+    }
+
+    /// Changes the code of a parameter of every placed neuron in the next configuration to what `change`
+    /// makes of it, rounded and within the range. Nothing happens if the chip cannot set it.
+    pub fn adjust(&mut self, parameter: Parameter, change: impl Fn(&ParameterSpec, u16) -> f64) {
+        let Some(spec) = self.runner.chip().capabilities().parameter(parameter).copied() else {
+            return;
+        };
+        let Some(codes) = self.config.codes_mut(parameter) else { return };
+        let (low, high) = (f64::from(spec.code_min), f64::from(spec.code_max));
+        for id in self.translation.placement().circuits() {
+            let code = &mut codes[usize::from(*id)];
+            *code = change(&spec, *code).round().clamp(low, high) as u16;
+        }
+    }
+
+    /// Brings the chip to the configuration as it was written; only what changed travels.
+    ///
+    /// # Errors
+    /// [`LoopError::Chip`].
+    pub fn send(&mut self) -> Result<(), LoopError> {
+        Ok(self.runner.chip_mut().configure(&self.config)?)
     }
 
     /// Runs a batch and hands the measurements of every part of it, in order, to `each`: the samples it
@@ -237,6 +334,36 @@ impl ChipLoop {
     ) -> Result<(), E> {
         let samples = batch.samples();
         let most_events = (0..samples).map(|k| batch.count(k)).max().unwrap_or(0);
+        let mut observation = std::mem::take(&mut self.observation);
+        let mut sum = ObserveReport::default();
+        let done = self.exchange(
+            (samples, most_events),
+            |translation, range, stimuli| {
+                let first = first_trial + range.start as u64;
+                translation.stimuli(batch, range, first, stimuli);
+            },
+            |translation, range, observables| {
+                sum +=
+                    translation.observe(observables, &mut observation).map_err(LoopError::from)?;
+                each(range, &observation)
+            },
+        );
+        self.observation = observation;
+        self.count_observed(sum);
+        done
+    }
+
+    /// Runs `samples` trials of at most `most_events` input events in parts that fit the chip's buffers:
+    /// `fill` makes the stimuli of a part, `each` is given what came back, part by part in order.
+    ///
+    /// # Errors
+    /// [`LoopError`], or what `each` returns.
+    pub fn exchange<E: From<LoopError>>(
+        &mut self,
+        (samples, most_events): (usize, usize),
+        mut fill: impl FnMut(&Translation, Range<usize>, &mut Vec<Stimulus>),
+        mut each: impl FnMut(&Translation, Range<usize>, &Observables) -> Result<(), E>,
+    ) -> Result<(), E> {
         let part = self.translation.trials_per_run(most_events).max(1);
         let mut waiting = VecDeque::new();
         let mut next = 0;
@@ -245,8 +372,7 @@ impl ChipLoop {
                 let range = next..(next + part).min(samples);
                 next = range.end;
                 let mut stimuli = self.runner.stimuli();
-                let first = first_trial + range.start as u64;
-                self.translation.stimuli(batch, range.clone(), first, &mut stimuli);
+                fill(&self.translation, range.clone(), &mut stimuli);
                 self.runner.submit(stimuli).map_err(LoopError::from)?;
                 waiting.push_back(range);
             }
@@ -254,21 +380,22 @@ impl ChipLoop {
             let Some(observables) = self.runner.collect().map_err(LoopError::from)? else {
                 return Ok(());
             };
-            let report = self
-                .translation
-                .observe(&observables, &mut self.observation)
-                .map_err(LoopError::from)?;
-            self.count(&observables, report);
+            self.count(&observables);
+            let done = each(&self.translation, range, &observables);
             self.runner.recycle(observables);
-            each(range, &self.observation)?;
+            done?;
         }
     }
 
-    fn count(&mut self, observables: &spikeloop_hal::Observables, report: ObserveReport) {
+    fn count(&mut self, observables: &Observables) {
         let counters = &mut self.counters;
         counters.dropped_events += observables.dropped_events;
         counters.trials += observables.trials() as u64;
         counters.time += observables.time;
+    }
+
+    fn count_observed(&mut self, report: ObserveReport) {
+        let counters = &mut self.counters;
         counters.saturated_samples += report.saturated;
         counters.unreliable_samples += report.unreliable;
         counters.unused_spikes += report.double_spikes + report.late_spikes;

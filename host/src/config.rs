@@ -82,6 +82,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("rates", include_str!("../experiments/rates.toml")),
     ("first-spike-mnist", include_str!("../experiments/first-spike-mnist.toml")),
     ("first-spike-logic", include_str!("../experiments/first-spike-logic.toml")),
+    ("first-spike-yinyang", include_str!("../experiments/first-spike-yinyang.toml")),
 ];
 
 /// The names of [`SHIPPED`], for messages.

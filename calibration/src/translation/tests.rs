@@ -119,6 +119,20 @@ fn weights_become_codes_where_the_layer_is_placed() {
 }
 
 #[test]
+fn lines_drive_layers_of_any_depth() {
+    let layers = [layer(3, true), layer(2, true)];
+    let caps = caps(10, 4);
+    let t = Translation::new(&caps, GRID, 4, &layers, options()).unwrap();
+    let mut config = t.configuration();
+    let report = t.write_lines(1, 2, &[0.1, -0.1, 9.0, 0.0], &mut config).unwrap();
+    assert_eq!(report.clipped, 1);
+    assert_eq!(config.row(2), [0, 0, 0, 24, -24, 0, 0, 0, 0, 0]);
+    assert_eq!(config.row(3), [0, 0, 0, 63, 0, 0, 0, 0, 0, 0]);
+    assert!(t.write_lines(1, 3, &[0.0; 4], &mut config).is_err(), "there is no line 4");
+    assert!(t.write_lines(0, 0, &[0.0; 4], &mut config).is_err(), "four weights of three units");
+}
+
+#[test]
 fn small_readout_weights_do_not_blow_the_scale_up() {
     let layers = [layer(1, true), layer(1, false)];
     let mut t = Translation::new(&caps(4, 4), GRID, 1, &layers, options()).unwrap();

@@ -123,7 +123,7 @@ pub const METHODS: &[Method] = &[
     Method { name: "decolle", open: decolle::open, chip: false },
     Method { name: "rates", open: rates::open, chip: false },
     Method { name: "translation", open: rates::open, chip: false },
-    Method { name: "first-spike", open: first_spike::open, chip: false },
+    Method { name: "first-spike", open: first_spike::open, chip: true },
 ];
 
 /// The lesson that an experiment file asks for; `None` if it is an ordinary experiment.

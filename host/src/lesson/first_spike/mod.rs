@@ -3,24 +3,26 @@
 //!
 //! With held-out samples the network of the epoch that answers most of them is the one that counts
 //! at the end; without, the last one. `network.weights` starts from a trained network in the
-//! released text format (`slow` and `fast` are the published ones); with `learning.epochs = 0` it is
-//! only tested.
+//! released text format (`slow` and `fast` are the published ones) or from the folder of an earlier
+//! run; with `learning.epochs = 0` it is only tested.
+//!
+//! With a chip every forward pass runs there, those of validation and test as well ([`chip`]).
 
+mod chip;
 mod pictures;
+mod start;
 mod task;
 
+use self::chip::{Board, ChipConfig};
+use self::start::Start;
 use self::task::{Split, Task, TaskConfig};
 use super::{Figures, Lesson, LessonError, State, Surroundings, Watch, parse, table};
-use crate::data::first_spike_weights;
-use ndarray::Array2;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
-use spikeloop_models::ModelError;
 use spikeloop_models::method::first_spike::{
-    Answer, Batch, FirstSpike, FirstSpikeNetwork, Kernel, LearningConfig, NetworkConfig,
+    Answer, Batch, FirstSpike, FirstSpikeNetwork, LearningConfig, NetworkConfig,
 };
 use spikeloop_models::random;
-use std::path::Path;
 
 /// Stream of the order of samples in epoch 0; later epochs follow.
 const SHUFFLE: u64 = 0xF2_0000;
@@ -38,6 +40,8 @@ struct Config {
     network: NetworkConfig,
     #[serde(default)]
     learning: LearningConfig,
+    #[serde(default)]
+    chip: ChipConfig,
 }
 
 /// The network of the best epoch so far.
@@ -57,9 +61,12 @@ struct FirstSpikeLesson {
     seed: u64,
     method: FirstSpike,
     task: Task,
+    board: Option<Board>,
     best: Option<Best>,
     /// Answers to the test samples, once they were asked.
     answers: Vec<Answer>,
+    /// Spike times of the first of them, layer by layer.
+    first: Vec<Vec<f64>>,
 }
 
 /// Opens the lesson: reads or makes the samples and the first weights.
@@ -72,8 +79,7 @@ pub(super) fn open(
 ) -> Result<Box<dyn Lesson>, LessonError> {
     let weights = take_weights(&mut sections)?;
     let config: Config = parse(sections)?;
-    let lesson = FirstSpikeLesson::new(config, weights, surroundings.seed, surroundings.data)?;
-    Ok(Box::new(lesson))
+    Ok(Box::new(FirstSpikeLesson::new(config, weights, surroundings)?))
 }
 
 /// Takes `network.weights` out of the table: the rest of the section is the model's.
@@ -85,7 +91,7 @@ fn take_weights(sections: &mut toml::Table) -> Result<Option<String>, LessonErro
         Some(other) => Err(LessonError::Value {
             key: "network.weights",
             got: other.to_string(),
-            must: "\"slow\", \"fast\" or the path of a network in the released text format",
+            must: "\"slow\", \"fast\", the path of a network in the released text format, or the folder of a run",
         }),
     }
 }
@@ -94,39 +100,29 @@ impl FirstSpikeLesson {
     fn new(
         mut config: Config,
         weights: Option<String>,
-        seed: u64,
-        data: Option<&Path>,
+        surroundings: Surroundings<'_>,
     ) -> Result<Self, LessonError> {
+        let Surroundings { seed, data, chip } = surroundings;
         // The configuration first: reading takes a second.
         config.network.check()?;
         config.learning.check()?;
-        let trained = weights.as_deref().map(|name| first_spike_weights(name, data)).transpose()?;
+        config.chip.check()?;
+        let start = weights.as_deref().map(|name| Start::read(name, data)).transpose()?;
         let task = config.task.load(seed, data)?;
         let classes = task.class_names.len();
-        if let Some(trained) = &trained {
-            let [inputs, hidden @ .., outputs] = &trained.sizes[..] else {
-                return Err(sizes(task.inputs, classes, &trained.sizes));
-            };
-            if (*inputs, *outputs) != (task.inputs, classes) {
-                return Err(sizes(task.inputs, classes, &trained.sizes));
-            }
-            config.network.hidden = hidden.to_vec();
-            config.network.pulses = trained.pulses.first().map_or(0, Vec::len);
-            config.network.threshold = trained.threshold;
-            if let Some(rate) = trained.rate {
-                config.network.kernel = Kernel::Alpha { rate };
-            }
+        if let Some(start) = &start {
+            start.adapt(&mut config.network, task.inputs, classes)?;
         }
         let mut network =
             FirstSpikeNetwork::new(config.network.clone(), task.inputs, classes, seed)?;
-        if let Some(trained) = trained {
-            let layers = trained.weights.iter().zip(&trained.pulses).enumerate();
-            for (layer, (weights, pulses)) in layers {
-                network.set(layer, weights, pulses)?;
-            }
+        if let Some(start) = &start {
+            start.set(&mut network)?;
         }
+        let place = |device| Board::new(device, config.chip, &network, task.latest());
+        let board = chip.map(place).transpose()?;
         let method = FirstSpike::new(network, config.learning.clone())?;
-        Ok(Self { config, weights, seed, method, task, best: None, answers: Vec::new() })
+        let (best, answers, first) = (None, Vec::new(), Vec::new());
+        Ok(Self { config, weights, seed, method, task, board, best, answers, first })
     }
 
     /// Order of the training samples in `epoch`: a Fisher–Yates shuffle from a stream of its own.
@@ -140,14 +136,19 @@ impl FirstSpikeLesson {
         order
     }
 
-    fn answers(
-        &self,
-        network: &FirstSpikeNetwork,
-        split: &Split,
-    ) -> Result<Vec<Answer>, LessonError> {
-        let all: Vec<u32> = (0..split.labels.len() as u32).collect();
-        let batch = Batch { inputs: &split.times, samples: &all, labels: &split.labels };
-        Ok(network.answers(&self.config.learning, &batch)?)
+    /// One step of the optimizer; on a chip the weights stay within its codes.
+    fn learn(&mut self, samples: &[u32]) -> Result<&[Answer], LessonError> {
+        let Split { times, labels } = &self.task.train;
+        let batch = Batch { inputs: times, samples, labels };
+        let Some(board) = &mut self.board else { return Ok(self.method.learn(&batch)?) };
+        let measured = board.measure(self.method.network(), times, samples)?;
+        self.method.learn_from(&batch, Some(measured))?;
+        for layer in 0..self.method.network().depth() {
+            if let Some(limit) = board.limit(layer) {
+                self.method.clamp(layer, limit);
+            }
+        }
+        Ok(self.method.answered())
     }
 
     /// Asks the held-out samples and keeps the network if none was better; of equals, the one of
@@ -155,7 +156,7 @@ impl FirstSpikeLesson {
     fn validate(&mut self, epoch: usize) -> Result<Option<f64>, LessonError> {
         let Some(split) = &self.task.validation else { return Ok(None) };
         let network = self.method.network();
-        let answers = self.answers(network, split)?;
+        let (answers, _) = ask(self.board.as_mut(), network, &self.config.learning, split)?;
         let accuracy = accuracy(&answers, &split.labels);
         let loss = mean(answers.iter().map(|a| a.loss)).unwrap_or(f64::MAX);
         let better = |best: &Best| (accuracy, best.loss) > (best.accuracy, loss);
@@ -166,14 +167,26 @@ impl FirstSpikeLesson {
     }
 }
 
-fn sizes(inputs: usize, classes: usize, found: &[usize]) -> LessonError {
-    let shape = |expected: Vec<usize>| ModelError::Shape {
-        what: "network.weights: sizes of inputs and outputs",
-        layer: 0,
-        expected,
-        got: found.to_vec(),
+/// Answers of `network`, on the chip if there is one, to all samples of `split`, and the spike times of
+/// the first sample.
+fn ask(
+    board: Option<&mut Board>,
+    network: &FirstSpikeNetwork,
+    config: &LearningConfig,
+    split: &Split,
+) -> Result<(Vec<Answer>, Vec<Vec<f64>>), LessonError> {
+    let all: Vec<u32> = (0..split.labels.len() as u32).collect();
+    let batch = Batch { inputs: &split.times, samples: &all, labels: &split.labels };
+    let Some(board) = board else {
+        let first =
+            if all.is_empty() { Vec::new() } else { network.spike_times(&split.times, 0)? };
+        return Ok((network.answers(config, &batch)?, first));
     };
-    LessonError::Model(shape(vec![inputs, classes]))
+    let measured = board.measure(network, &split.times, &all)?;
+    let units = |layer: usize| network.weights(layer).ncols();
+    let first = measured.times.iter().enumerate();
+    let first = first.map(|(layer, times)| times.iter().take(units(layer)).copied().collect());
+    Ok((network.answers_from(config, &batch, Some(measured))?, first.collect()))
 }
 
 fn accuracy(answers: &[Answer], labels: &[u16]) -> f64 {
@@ -216,13 +229,13 @@ impl Lesson for FirstSpikeLesson {
                 return Err(LessonError::Interrupted);
             }
             for samples in samples.chunks(size) {
-                let Split { times, labels } = &self.task.train;
-                let said = self.method.learn(&Batch { inputs: times, samples, labels })?;
+                answers.extend_from_slice(self.learn(samples)?);
+                let labels = &self.task.train.labels;
+                let said = &answers[answers.len() - samples.len()..];
                 for (answer, sample) in said.iter().zip(samples) {
                     loss += answer.loss;
                     right += usize::from(answer.is_correct(labels[*sample as usize]));
                 }
-                answers.extend_from_slice(said);
             }
         }
         let count = order.len().max(1) as f64;
@@ -232,6 +245,7 @@ impl Lesson for FirstSpikeLesson {
             &answers,
             ["first_output_time", "hidden_spike_time", "early_share", "hidden_spikes"],
         ));
+        figures.extend(self.board.as_mut().map(Board::figures).unwrap_or_default());
         Ok(figures)
     }
 
@@ -240,7 +254,8 @@ impl Lesson for FirstSpikeLesson {
             self.validate(0)?;
         }
         let network = self.best.as_ref().map_or(self.method.network(), |best| &best.network);
-        let answers = self.answers(network, &self.task.test)?;
+        let config = &self.config.learning;
+        let (answers, first) = ask(self.board.as_mut(), network, config, &self.task.test)?;
         let mut figures: Figures = Vec::new();
         if let Some(best) = &self.best {
             figures.push(("best_epoch", best.epoch as f64));
@@ -254,12 +269,16 @@ impl Lesson for FirstSpikeLesson {
             &answers,
             ["first_output_time", "hidden_spike_time", "early_share", "hidden_spikes"],
         ));
-        self.answers = answers;
+        figures.extend(self.board.as_mut().map(Board::figures).unwrap_or_default());
+        (self.answers, self.first) = (answers, first);
         Ok(figures)
     }
 
     fn save(&self, state: &mut State) {
         self.method.save(|name, shape, values| state.put(&name, shape, values));
+        if let Some(board) = &self.board {
+            board.save(state);
+        }
         state.put_text("best.kept", self.best.is_some());
         let Some(best) = &self.best else { return };
         state.put_text("best.epoch", best.epoch);
@@ -273,20 +292,15 @@ impl Lesson for FirstSpikeLesson {
 
     fn restore(&mut self, state: &State) -> Result<(), LessonError> {
         self.method.restore(|name, shape| state.array(name, shape).ok())?;
+        if let Some(board) = &mut self.board {
+            board.restore(state)?;
+        }
         self.best = None;
         if !state.text::<bool>("best.kept")? {
             return Ok(());
         }
         let mut network = self.method.network().clone();
-        for layer in 0..network.depth() {
-            let mut weights: Array2<f64> = network.weights(layer);
-            let shape = weights.shape().to_vec();
-            let kept = state.array(&format!("best.{layer}.weights"), &shape)?;
-            weights.iter_mut().zip(kept).for_each(|(w, kept)| *w = kept);
-            let pulses: Vec<f64> =
-                state.array(&format!("best.{layer}.pulses"), &[network.pulses(layer).len()])?;
-            network.set(layer, &weights, &pulses)?;
-        }
+        start::take(&mut network, state, "best.")?;
         let mut score = [0.0; 2];
         state.fill("best.score", &[2], &mut score)?;
         let [accuracy, loss] = score;
@@ -295,8 +309,7 @@ impl Lesson for FirstSpikeLesson {
     }
 
     fn pictures(&mut self) -> Vec<(&'static str, String)> {
-        let network = self.best.as_ref().map_or(self.method.network(), |best| &best.network);
-        pictures::all(network, &self.task, &self.answers)
+        pictures::all(&self.task, &self.answers, &self.first)
     }
 
     fn config(&self) -> toml::Table {

@@ -3,16 +3,16 @@
 use super::task::Task;
 use crate::picture::{ConfusionMatrix, HistogramChart, HistogramSeries, Layer, Mark, Plot};
 use crate::report::{figure, row};
-use spikeloop_models::method::first_spike::{Answer, FirstSpikeNetwork};
+use spikeloop_models::method::first_spike::Answer;
 
 /// Bins of the histogram.
 const BINS: usize = 60;
 
-/// Headings and contents, from the answers to the test samples.
+/// Headings and contents, from the answers to the test samples and the spike times of the first one.
 pub(super) fn all(
-    network: &FirstSpikeNetwork,
     task: &Task,
     answers: &[Answer],
+    first: &[Vec<f64>],
 ) -> Vec<(&'static str, String)> {
     if answers.is_empty() {
         return Vec::new();
@@ -22,8 +22,8 @@ pub(super) fn all(
         figure("When they fall", &times(answers).draw()),
     ];
     let mut sections = vec![("Decisions", row(&decisions.concat()))];
-    if let Ok(spikes) = network.spike_times(&task.test.times, 0) {
-        let chart = sample(network, task, &spikes);
+    if !first.is_empty() {
+        let chart = sample(task, first);
         sections.push(("One sample", row(&figure("The first test sample", &chart.draw()))));
     }
     sections
@@ -58,14 +58,14 @@ fn times(answers: &[Answer]) -> HistogramChart {
 }
 
 /// Spike time against neuron, layer above layer.
-fn sample(network: &FirstSpikeNetwork, task: &Task, spikes: &[Vec<f64>]) -> Plot {
+fn sample(task: &Task, spikes: &[Vec<f64>]) -> Plot {
     let (inputs, ids) = task.test.times.sample(0);
     let mut layers = vec![Layer::new(
         "inputs",
         0,
         Mark::Dots(inputs.iter().zip(ids).map(|(t, id)| (f64::from(*t), f64::from(*id))).collect()),
     )];
-    let mut below = network.inputs();
+    let mut below = task.inputs;
     for (k, times) in spikes.iter().enumerate() {
         let name = if k + 1 == spikes.len() { "outputs" } else { "hidden" };
         let dots = times.iter().enumerate().filter(|(_, t)| t.is_finite());

@@ -1,6 +1,6 @@
 //! What a first-spike network learns: samples as spike times, and labels.
 
-use crate::data::{self, DataName, DataSpec, Family, full_size};
+use crate::data::{self, Analog, DataName, DataSpec, Family, full_size};
 use crate::lesson::LessonError;
 use serde::{Deserialize, Serialize};
 use spikeloop_models::encode::SpikeTimes;
@@ -32,8 +32,21 @@ pub(super) enum Name {
     Fashion16,
 }
 
+/// When features spike, in the unit of the network's time constant.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FeatureTimes {
+    /// Of a feature of 0.
+    early: f32,
+    /// Of a feature of 1; in between in proportion.
+    late: f32,
+    /// Of one more input that always spikes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bias: Option<f32>,
+}
+
 /// The section `[task]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TaskConfig {
     name: Name,
@@ -50,6 +63,13 @@ pub(super) struct TaskConfig {
     /// Test samples; all by default, 150 generated ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     test: Option<usize>,
+    /// How often each input of the tasks of other methods is repeated: once by default. Copies have weights of
+    /// their own, so a chip with weights that end early can add them up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    copies: Option<usize>,
+    /// When the features of `yinyang` and `digits` spike; by default the times of the other methods, in µs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    times: Option<FeatureTimes>,
 }
 
 /// Samples with labels.
@@ -75,6 +95,18 @@ pub(super) struct Task {
     pub(super) test: Split,
 }
 
+impl Task {
+    /// The last spike of any sample.
+    pub(super) fn latest(&self) -> f64 {
+        let splits = [Some(&self.train), self.validation.as_ref(), Some(&self.test)];
+        let last = |split: &Split| {
+            let samples = 0..split.times.samples();
+            samples.flat_map(|k| split.times.sample(k).0).copied().fold(0.0, f32::max)
+        };
+        f64::from(splits.into_iter().flatten().map(last).fold(0.0, f32::max))
+    }
+}
+
 impl TaskConfig {
     /// Loads or makes the samples.
     pub(super) fn load(&self, seed: u64, data: Option<&Path>) -> Result<Task, LessonError> {
@@ -85,6 +117,7 @@ impl TaskConfig {
                 must: "and, or, xor or circle for task.name = \"logic\", and left out for others",
             });
         }
+        self.check_repeats()?;
         match (self.name, self.problem) {
             (Name::Mnist, _) => self.images(Family::Mnist, data),
             (Name::FashionMnist, _) => self.images(Family::Fashion, data),
@@ -93,6 +126,29 @@ impl TaskConfig {
             (Name::Digits, _) => self.grid(DataName::Digits, data),
             (Name::Mnist16, _) => self.grid(DataName::Mnist16, data),
             (Name::Fashion16, _) => self.grid(DataName::Fashion16, data),
+        }
+    }
+
+    /// Copies and times of features belong to some tasks only.
+    fn check_repeats(&self) -> Result<(), LessonError> {
+        let features = matches!(self.name, Name::Yinyang | Name::Digits);
+        let own = matches!(self.name, Name::Mnist | Name::FashionMnist | Name::Logic);
+        let value = |key, got: String, must| Err(LessonError::Value { key, got, must });
+        if let Some(copies) = self.copies
+            && (own || !(1..=255).contains(&copies))
+        {
+            let must = "1 to 255, and left out for mnist, fashion-mnist and logic";
+            return value("task.copies", copies.to_string(), must);
+        }
+        let Some(times) = self.times else { return Ok(()) };
+        let (bias, late) = (times.bias.unwrap_or(0.0), times.late);
+        let fine = times.early >= 0.0 && bias >= 0.0 && bias.is_finite() && late.is_finite();
+        match features && fine && times.early < late {
+            true => Ok(()),
+            false => {
+                let must = "for yinyang or digits, at least 0, and early before late";
+                value("task.times", format!("{times:?}"), must)
+            }
         }
     }
 
@@ -143,18 +199,42 @@ impl TaskConfig {
             train: self.train,
             test: self.test,
             validation: self.validation.unwrap_or(0),
-            copies: Some(1),
+            copies: self.copies.or(Some(1)),
             ..DataSpec::new(name)
         };
-        let set = data::load(&spec, data)?;
-        let split = |split: data::Split| Split { times: split.times, labels: split.labels };
+        let set = match self.times {
+            None => data::load(&spec, data)?,
+            Some(_) => data::load_features(&spec)?,
+        };
+        let copies = self.copies.unwrap_or(1);
+        let split = |split: data::Split| match (self.times, split.analog) {
+            (Some(times), Some(analog)) => {
+                Split { times: times.spikes(&analog, copies), labels: split.labels }
+            }
+            _ => Split { times: split.times, labels: split.labels },
+        };
+        let train = split(set.train);
         Ok(Task {
-            inputs: set.inputs,
+            inputs: train.times.units(),
             class_names: set.class_names.clone(),
-            train: split(set.train),
+            train,
             validation: set.validation.map(split),
             test: split(set.test),
         })
+    }
+}
+
+impl FeatureTimes {
+    /// All features and the bias of every sample, and that `copies` times.
+    fn spikes(&self, analog: &Analog, copies: usize) -> SpikeTimes {
+        let inputs = analog.channels + usize::from(self.bias.is_some());
+        let mut times = SpikeTimes::new(inputs * copies);
+        let one = |f: &f32| self.early + (self.late - self.early) * f;
+        for features in analog.values.chunks_exact(analog.channels * analog.steps) {
+            let sample: Vec<f32> = features.iter().map(one).chain(self.bias).collect();
+            times.push_sample(sample.iter().copied().cycle().take(inputs * copies));
+        }
+        times
     }
 }
 
@@ -207,11 +287,37 @@ mod tests {
     }
 
     #[test]
+    fn features_spike_in_proportion_with_a_bias_and_copies() {
+        let text = "name = \"yinyang\"\ntrain = 3\ntest = 2\nvalidation = 1\ncopies = 2\n\
+                    times = { early = 0.15, late = 2.0, bias = 0.9 }";
+        let made = task(text).unwrap();
+        assert_eq!(
+            (made.inputs, made.train.times.samples(), made.test.times.samples()),
+            (10, 3, 2)
+        );
+        let (times, ids) = made.train.times.sample(1);
+        assert_eq!(times.len(), 10);
+        let of = |id: u16| times[ids.iter().position(|k| *k == id).unwrap()];
+        for id in 0..5 {
+            assert_eq!(of(id), of(id + 5), "a copy");
+        }
+        assert_eq!(of(4), 0.9);
+        // x and 1 − x: their times are mirrored about the middle.
+        assert!((of(0) + of(2) - 2.15).abs() < 1e-6 && (of(1) + of(3) - 2.15).abs() < 1e-6);
+        assert!(made.latest() > 1.0 && made.latest() <= 2.0);
+        assert_eq!(task("name = \"yinyang\"").unwrap().inputs, 5);
+    }
+
+    #[test]
     fn a_task_that_cannot_be_is_refused_by_key() {
         for (text, key) in [
             ("name = \"logic\"", "task.problem"),
             ("name = \"yinyang\"\nproblem = \"or\"", "task.problem"),
             ("name = \"logic\"\nproblem = \"or\"\ntest = 0", "task.test"),
+            ("name = \"yinyang\"\ncopies = 0", "task.copies"),
+            ("name = \"mnist\"\ncopies = 2", "task.copies"),
+            ("name = \"mnist16\"\ntimes = { early = 0.0, late = 1.0 }", "task.times"),
+            ("name = \"yinyang\"\ntimes = { early = 2.0, late = 1.0 }", "task.times"),
         ] {
             let refused = task(text).err().map(|e| e.to_string()).unwrap_or_default();
             assert!(refused.contains(key), "{text}: {refused}");

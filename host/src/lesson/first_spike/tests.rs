@@ -13,7 +13,8 @@ impl Watch for Go {
 fn lesson(overrides: &str) -> Result<FirstSpikeLesson, LessonError> {
     let mut sections: toml::Table = overrides.parse().unwrap();
     let weights = take_weights(&mut sections)?;
-    FirstSpikeLesson::new(parse(sections)?, weights, 1, None)
+    let surroundings = Surroundings { seed: 1, data: None, chip: None };
+    FirstSpikeLesson::new(parse(sections)?, weights, surroundings)
 }
 
 fn figure(figures: &Figures, name: &str) -> f64 {
@@ -91,6 +92,10 @@ fn keys_that_cannot_be_are_named() {
         ("[learning]\nbeta1 = 1.5\n", "learning.beta1"),
         ("[network]\nkernel = { kind = \"alpha\", rate = 0.0 }\n", "network.kernel.rate"),
         ("[learning]\npace = 1\n", "pace"),
+        ("[chip]\nunit_us = 0.0\n", "chip.unit_us"),
+        ("[chip]\nduration = -3.0\n", "chip.duration"),
+        ("[chip]\ndelay_us = -1.0\n", "chip.delay_us"),
+        ("[chip]\nleast_slope = nan\n", "chip.least_slope"),
     ] {
         let text = format!("[task]\nname = \"logic\"\nproblem = \"xor\"\n{text}");
         let error = lesson(&text).err().map(|e| e.to_string()).unwrap_or_default();

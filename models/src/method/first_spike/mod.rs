@@ -29,7 +29,9 @@
 //! optimizer is Adam with ε **inside** the root, `w ← w − η m̂/√(v̂ + ε)`, on the mean over the
 //! samples that teach.
 //!
-//! Times are measured from the first spike into a layer, so late inputs do not overflow; inputs
+//! In the loop with a chip the spike times are [`Measured`] ones.
+//!
+//! Times are counted from the first spike into a layer, so late inputs do not overflow; inputs
 //! later than 300 time constants after it count as not spiking.
 //!
 //! **Order.** Samples go forward and backward in parallel; then every row of weights adds its
@@ -62,6 +64,7 @@ mod config;
 mod kernel;
 mod lambert;
 pub mod loss;
+mod measured;
 mod network;
 mod pass;
 mod sample;
@@ -73,6 +76,7 @@ use rayon::prelude::*;
 pub use config::{LearningConfig, NetworkConfig, Teach};
 pub use kernel::Kernel;
 pub use lambert::w0;
+pub use measured::Measured;
 pub use network::FirstSpikeNetwork;
 pub use sample::Answer;
 
@@ -129,13 +133,28 @@ impl FirstSpikeNetwork {
     /// # Errors
     /// Samples or labels that do not fit the network.
     pub fn answers(&self, config: &LearningConfig, batch: &Batch<'_>) -> Result<Vec<Answer>> {
+        self.answers_from(config, batch, None)
+    }
+
+    /// The same with the spikes that a chip measured, if they are given.
+    ///
+    /// # Errors
+    /// Samples, labels or measurements that do not fit the network.
+    pub fn answers_from(
+        &self,
+        config: &LearningConfig,
+        batch: &Batch<'_>,
+        measured: Option<&Measured>,
+    ) -> Result<Vec<Answer>> {
         batch.check(self)?;
+        measured.map_or(Ok(()), |m| m.check(self, batch.samples.len()))?;
         let mut answers = vec![Answer::default(); batch.samples.len()];
-        let tasks = answers.par_chunks_mut(TASK).zip(batch.samples.par_chunks(TASK));
-        tasks.for_each_init(SampleState::default, |state, (answers, samples)| {
-            for (answer, &sample) in answers.iter_mut().zip(samples) {
-                let sample = sample as usize;
-                state.forward(self, config, batch.inputs.sample(sample), batch.labels[sample]);
+        let tasks = answers.par_chunks_mut(TASK).zip(batch.samples.par_chunks(TASK)).enumerate();
+        tasks.for_each_init(SampleState::default, |state, (task, (answers, samples))| {
+            for (k, (answer, &sample)) in answers.iter_mut().zip(samples).enumerate() {
+                let (sample, found) = (sample as usize, measured.map(|m| (m, task * TASK + k)));
+                let label = batch.labels[sample];
+                state.forward(self, config, batch.inputs.sample(sample), label, found);
                 *answer = state.answer;
             }
         });
@@ -150,7 +169,8 @@ impl FirstSpikeNetwork {
         let labels = vec![0; inputs.samples()];
         Batch { inputs, samples: &[sample], labels: &labels }.check(self)?;
         let mut state = SampleState::default();
-        state.forward(self, &LearningConfig::default(), inputs.sample(sample as usize), 0);
+        let config = LearningConfig::default();
+        state.forward(self, &config, inputs.sample(sample as usize), 0, None);
         Ok(state.layers.into_iter().map(|pass| pass.times).collect())
     }
 }
@@ -221,13 +241,32 @@ impl FirstSpike {
         self.pace = self.config.schedule.factor(epoch);
     }
 
+    /// The answers of the last batch.
+    #[must_use]
+    pub fn answered(&self) -> &[Answer] {
+        &self.answers
+    }
+
     /// Learns from `batch`: one step of the optimizer, none if no sample teaches. Returns the
     /// answers before the step.
     ///
     /// # Errors
     /// Samples or labels that do not fit the network.
     pub fn learn(&mut self, batch: &Batch<'_>) -> Result<&[Answer]> {
-        let teaching = self.accumulate(batch)?;
+        self.learn_from(batch, None)
+    }
+
+    /// The same with the spikes that a chip measured, if they are given: they go forward, and the
+    /// derivatives are taken at them.
+    ///
+    /// # Errors
+    /// Samples, labels or measurements that do not fit the network.
+    pub fn learn_from(
+        &mut self,
+        batch: &Batch<'_>,
+        measured: Option<&Measured>,
+    ) -> Result<&[Answer]> {
+        let teaching = self.accumulate(batch, measured)?;
         if teaching > 0 {
             self.steps += 1;
             for layer in 0..self.network.depth() {
@@ -238,12 +277,38 @@ impl FirstSpike {
         Ok(&self.answers)
     }
 
+    /// Puts the weights of `layer` that lie beyond ± `limit` back to it; returns how many. For
+    /// chips, whose codes end somewhere.
+    ///
+    /// # Panics
+    /// If there is no such layer.
+    pub fn clamp(&mut self, layer: usize, limit: f64) -> usize {
+        let mut beyond = 0;
+        for w in self.network.layers[layer].weights.iter_mut().filter(|w| w.abs() > limit) {
+            *w = limit.copysign(*w);
+            beyond += 1;
+        }
+        beyond
+    }
+
     /// Gradients of the mean over the teaching samples of `batch`, layer by layer, and the answers.
     ///
     /// # Errors
     /// Samples or labels that do not fit the network.
     pub fn gradients(&mut self, batch: &Batch<'_>) -> Result<(Vec<FirstSpikeGradient>, &[Answer])> {
-        let teaching = self.accumulate(batch)?.max(1);
+        self.gradients_from(batch, None)
+    }
+
+    /// The same with the spikes that a chip measured, if they are given.
+    ///
+    /// # Errors
+    /// Samples, labels or measurements that do not fit the network.
+    pub fn gradients_from(
+        &mut self,
+        batch: &Batch<'_>,
+        measured: Option<&Measured>,
+    ) -> Result<(Vec<FirstSpikeGradient>, &[Answer])> {
+        let teaching = self.accumulate(batch, measured)?.max(1);
         let mut gradients = Vec::new();
         for layer in 0..self.network.depth() {
             self.prepare(layer, batch.samples.len());
@@ -261,25 +326,26 @@ impl FirstSpike {
     }
 
     /// Forward and backward of every sample; returns how many teach.
-    fn accumulate(&mut self, batch: &Batch<'_>) -> Result<usize> {
+    fn accumulate(&mut self, batch: &Batch<'_>, measured: Option<&Measured>) -> Result<usize> {
         batch.check(&self.network)?;
+        measured.map_or(Ok(()), |m| m.check(&self.network, batch.samples.len()))?;
         if self.samples.len() < batch.samples.len() {
             self.samples.resize_with(batch.samples.len(), SampleState::default);
         }
         let (network, config, clip) = (&self.network, &self.config, self.clip());
-        let run = |(state, &sample): (&mut SampleState, &u32)| {
-            let sample = sample as usize;
+        let run = |(k, (state, &sample)): (usize, (&mut SampleState, &u32))| {
+            let (sample, found) = (sample as usize, measured.map(|m| (m, k)));
             let label = batch.labels[sample];
-            state.forward(network, config, batch.inputs.sample(sample), label);
+            state.forward(network, config, batch.inputs.sample(sample), label, found);
             state.teaches = config.teach == Teach::All || !state.answer.is_correct(label);
             if state.teaches {
                 state.backward(network, clip);
             }
         };
         if batch.samples.len() < FEW {
-            self.samples.iter_mut().zip(batch.samples).for_each(run);
+            self.samples.iter_mut().zip(batch.samples).enumerate().for_each(run);
         } else {
-            self.samples.par_iter_mut().zip(batch.samples).for_each(run);
+            self.samples.par_iter_mut().zip(batch.samples).enumerate().for_each(run);
         }
         let states = &self.samples[..batch.samples.len()];
         self.answers.clear();

@@ -4,7 +4,8 @@
 //! all receiving neurons then take each input together. Between two inputs the membrane is concave
 //! up to its peak, so its tangent at the earlier one lies above it: the exact crossing is computed
 //! only for neurons whose tangent reaches the threshold before the later input, for most neurons
-//! once.
+//! once. Spike times that were measured ([`Pass::observe`]) are not searched: only the sums and the
+//! slope at them are computed, from the inputs that came before.
 
 use super::kernel::Kernel;
 use super::network::Dense;
@@ -27,7 +28,8 @@ const LEAST_SLOPE: f64 = 1e-9;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pass {
     /// Inputs that spike, in order of time: row of the weights, time since the first one in time
-    /// constants, and (p, q) of the kernel.
+    /// constants, and (p, q) of the kernel. `start` is the time of the first one.
+    start: f64,
     pub(crate) rows: Vec<u16>,
     pub(crate) x: Vec<f64>,
     pub(crate) p: Vec<f64>,
@@ -53,6 +55,21 @@ pub(crate) struct Pass {
 }
 
 impl Pass {
+    /// [`Self::forward`], or [`Self::observe`] where there are measured times.
+    pub(crate) fn run(
+        &mut self,
+        dense: &Dense,
+        kernel: &Kernel,
+        threshold: f64,
+        inputs: impl Iterator<Item = (f64, u16)>,
+        measured: Option<(&[f64], f64)>,
+    ) {
+        match measured {
+            None => self.forward(dense, kernel, threshold, inputs),
+            Some(found) => self.observe(dense, kernel, threshold, inputs, found),
+        }
+    }
+
     /// Spike times of `dense` for inputs at `inputs` (time, neuron) and its pulses.
     pub(crate) fn forward(
         &mut self,
@@ -62,8 +79,53 @@ impl Pass {
         inputs: impl Iterator<Item = (f64, u16)>,
     ) {
         self.sort(dense, kernel, inputs);
-        let start = self.events.first().map_or(0.0, |e| e.0);
         let threshold = threshold / kernel.gain();
+        self.reset(dense, threshold);
+        let mut open = dense.post;
+        let mut first = 0;
+        while first < self.x.len() && open > 0 {
+            let (now, end, next) = self.add(dense, first);
+            open -= self.cross(kernel, threshold, now, next);
+            first = end;
+        }
+    }
+
+    /// The same for spikes that were measured at `times` (infinite = none): the sums over the inputs
+    /// before them and the slope there, at least `least_slope` thresholds per time constant. A spike
+    /// before every input has no derivatives.
+    pub(crate) fn observe(
+        &mut self,
+        dense: &Dense,
+        kernel: &Kernel,
+        threshold: f64,
+        inputs: impl Iterator<Item = (f64, u16)>,
+        (times, least_slope): (&[f64], f64),
+    ) {
+        self.sort(dense, kernel, inputs);
+        let threshold = threshold / kernel.gain();
+        self.reset(dense, threshold);
+        self.times.copy_from_slice(times);
+        let rate = 1.0 / kernel.time_constant();
+        for (x, t) in self.x_out.iter_mut().zip(times).filter(|(_, t)| t.is_finite()) {
+            *x = (*t - self.start) * rate;
+        }
+        let mut open = self.x_out.iter().filter(|x| **x >= 0.0).count();
+        let mut first = 0;
+        while first < self.x.len() && open > 0 {
+            let (now, end, next) = self.add(dense, first);
+            for k in 0..dense.post {
+                let x = self.x_out[k];
+                if now <= x && x < next {
+                    self.derive(kernel, threshold, k, least_slope.max(LEAST_SLOPE));
+                    open -= 1;
+                }
+            }
+            first = end;
+        }
+    }
+
+    /// Forgets the last sample; `threshold` per gain.
+    fn reset(&mut self, dense: &Dense, threshold: f64) {
         for vector in [&mut self.a, &mut self.b, &mut self.delta] {
             vector.resize(dense.stride);
             vector.fill(0.0);
@@ -79,30 +141,22 @@ impl Pass {
         self.limit[..dense.post].fill(threshold * (1.0 - ROUNDING));
         self.times.clear();
         self.times.resize(dense.post, f64::INFINITY);
+    }
 
-        let mut open = dense.post;
-        let mut first = 0;
-        while first < self.x.len() && open > 0 {
-            let now = self.x[first];
-            let end = first + self.x[first..].iter().take_while(|x| **x == now).count();
-            add_rows(
-                &mut self.a,
-                &mut self.b,
-                &dense.weights,
-                &self.rows[first..end],
-                &self.p[first..end],
-                &self.q[first..end],
-            );
-            let next = self.x.get(end).copied().unwrap_or(f64::INFINITY);
-            open -= self.cross(kernel, threshold, now, next);
-            first = end;
-        }
-        let tau = kernel.time_constant();
-        for (t, x) in self.times.iter_mut().zip(self.x_out.iter()) {
-            if *x >= 0.0 {
-                *t = start + tau * *x;
-            }
-        }
+    /// Adds the inputs that come together with input `first`; returns when that is, the first input
+    /// after them, and when that one comes.
+    fn add(&mut self, dense: &Dense, first: usize) -> (f64, usize, f64) {
+        let now = self.x[first];
+        let end = first + self.x[first..].iter().take_while(|x| **x == now).count();
+        add_rows(
+            &mut self.a,
+            &mut self.b,
+            &dense.weights,
+            &self.rows[first..end],
+            &self.p[first..end],
+            &self.q[first..end],
+        );
+        (now, end, self.x.get(end).copied().unwrap_or(f64::INFINITY))
     }
 
     /// Sorts the inputs and computes (p, q) of each.
@@ -117,7 +171,8 @@ impl Pass {
         self.x.clear();
         self.p.clear();
         self.q.clear();
-        let Some(&(start, _)) = self.events.first() else { return };
+        self.start = self.events.first().map_or(0.0, |e| e.0);
+        let start = self.start;
         let rate = 1.0 / kernel.time_constant();
         let mut last = (0.0, kernel.input(0.0));
         for &(t, row) in &self.events {
@@ -165,14 +220,22 @@ impl Pass {
         crossed
     }
 
-    /// Neuron `k` spikes at `x`: keeps what the derivatives need.
+    /// Neuron `k` spikes at `x`.
     fn fire(&mut self, kernel: &Kernel, threshold: f64, k: usize, x: f64) {
-        let at = kernel.probe(x);
-        let slope = self.a[k] * at.df - self.b[k] * at.dg;
-        let inverse = 1.0 / slope.max(LEAST_SLOPE * threshold);
         let tau = kernel.time_constant();
         self.limit[k] = f64::INFINITY;
-        self.x_out[k] = x;
+        self.times[k] = self.start + tau * x;
+        // As from a measured time, so that injected times give the same bits.
+        self.x_out[k] = (self.times[k] - self.start) * (1.0 / tau);
+        self.derive(kernel, threshold, k, LEAST_SLOPE);
+    }
+
+    /// Keeps what the derivatives of the spike of neuron `k` need.
+    fn derive(&mut self, kernel: &Kernel, threshold: f64, k: usize, least_slope: f64) {
+        let at = kernel.probe(self.x_out[k]);
+        let slope = self.a[k] * at.df - self.b[k] * at.dg;
+        let inverse = 1.0 / slope.max(least_slope * threshold);
+        let tau = kernel.time_constant();
         self.weight_p[k] = -tau * at.f * inverse;
         self.weight_q[k] = tau * at.g * inverse;
         self.time_p[k] = at.df * inverse;

@@ -2,6 +2,7 @@
 
 use super::config::LearningConfig;
 use super::loss::loss;
+use super::measured::Measured;
 use super::network::FirstSpikeNetwork;
 use super::pass::Pass;
 
@@ -41,32 +42,37 @@ pub(crate) struct SampleState {
 }
 
 impl SampleState {
-    /// Spike times of all layers, the loss, and its derivatives by the output times.
+    /// Spike times of all layers, solved or `measured` (with the place of the sample in it), the
+    /// loss, and its derivatives by the output times.
     pub(crate) fn forward(
         &mut self,
         network: &FirstSpikeNetwork,
         config: &LearningConfig,
         (times, ids): (&[f32], &[u16]),
         label: u16,
+        measured: Option<(&Measured, usize)>,
     ) {
         self.layers.resize_with(network.layers.len(), Pass::default);
         let (kernel, threshold) = (&network.config.kernel, network.config.threshold);
         let (mut spikes, mut sum) = (0, 0.0);
+        let delay = measured.map_or(0.0, |(measured, _)| measured.delay);
         for (l, dense) in network.layers.iter().enumerate() {
             let (below, rest) = self.layers.split_at_mut(l);
             let Some(pass) = rest.first_mut() else { continue };
+            let found = measured.map(|(m, sample)| (m.of(l, sample, dense.post), m.least_slope));
             match below.last() {
                 None => {
                     let inputs = times.iter().zip(ids).map(|(t, id)| (f64::from(*t), *id));
-                    pass.forward(dense, kernel, threshold, inputs);
+                    pass.run(dense, kernel, threshold, inputs, found);
                 }
                 Some(below) => {
                     for t in below.times.iter().filter(|t| t.is_finite()) {
                         spikes += 1;
                         sum += *t;
                     }
-                    let inputs = below.times.iter().enumerate().map(|(k, t)| (*t, k as u16));
-                    pass.forward(dense, kernel, threshold, inputs);
+                    let arrivals = below.times.iter().enumerate();
+                    let inputs = arrivals.map(|(k, t)| (*t + delay, k as u16));
+                    pass.run(dense, kernel, threshold, inputs, found);
                 }
             }
         }

@@ -7,7 +7,7 @@ use super::*;
 use crate::optim::Schedule;
 use crate::random;
 
-const KERNELS: [Kernel; 4] = [
+pub(super) const KERNELS: [Kernel; 4] = [
     Kernel::Alpha { rate: 1.0 },
     Kernel::Alpha { rate: 0.181_769 },
     Kernel::LifEqual { tau: 0.7 },
@@ -15,7 +15,7 @@ const KERNELS: [Kernel; 4] = [
 ];
 
 /// V and dV/dt at `t` as plain sums.
-fn membrane(kernel: &Kernel, inputs: &[(f64, f64)], t: f64) -> (f64, f64) {
+pub(super) fn membrane(kernel: &Kernel, inputs: &[(f64, f64)], t: f64) -> (f64, f64) {
     let tau = kernel.time_constant();
     let (mut v, mut slope) = (0.0, 0.0);
     for &(at, w) in inputs.iter().filter(|(at, _)| *at <= t) {
@@ -131,7 +131,7 @@ proptest! {
 
 /// A batch of three samples, and a 2-4-2 network with two pulses a layer all of whose neurons spike
 /// for each of them although some weights inhibit.
-fn small(kernel: Kernel) -> (FirstSpike, SpikeTimes) {
+pub(super) fn small(kernel: Kernel) -> (FirstSpike, SpikeTimes) {
     let mut inputs = SpikeTimes::new(2);
     inputs.push_sample([0.05, 0.41]);
     inputs.push_sample([0.37, 0.11]);
