@@ -1,8 +1,14 @@
 //! Deep continuous local learning on images as events ([`spikeloop_models::method::decolle`]): every layer is
 //! taught by a fixed random readout of its own, at every step.
+//!
+//! With a chip all forward passes run there, those of validation and test as well ([`chip`]).
 
+mod chip;
+
+use self::chip::{Board, ChipConfig};
 use super::{Figures, Lesson, LessonError, State, Surroundings, Watch, order, parse, table};
-use crate::data::{Family, FullSize, full_size};
+use crate::calibration_choice::Device;
+use crate::data::{DataName, DataSpec, Family, FullSize, full_size, load_features};
 use crate::picture::ConfusionMatrix;
 use crate::report::{figure, row};
 use serde::{Deserialize, Serialize};
@@ -61,6 +67,8 @@ struct Config {
     task: TaskConfig,
     network: DecolleConfig,
     learning: LearningConfig,
+    #[serde(default)]
+    chip: ChipConfig,
 }
 
 /// Images, each shown for a while.
@@ -103,6 +111,8 @@ struct LearningConfig {
 enum Images {
     Mnist,
     FashionMnist,
+    /// 1797 digits of 8×8 pixels, inside the binary.
+    Digits,
 }
 
 fn hundred() -> usize {
@@ -137,6 +147,7 @@ impl Config {
             let key = "network.layers (their number)";
             return Err(LessonError::Value { key, got, must: "at most 6" });
         }
+        self.chip.check()?;
         if self.network.burn_in >= self.task.steps {
             let got = self.network.burn_in.to_string();
             return Err(LessonError::Value {
@@ -156,6 +167,7 @@ struct DecolleLesson {
     /// Number of training, validation and test samples.
     counts: [usize; 3],
     net: Decolle<f32>,
+    board: Option<Board>,
     /// `[true class, decision]` of the last layer on the test set.
     confusion: Vec<u64>,
 }
@@ -181,12 +193,35 @@ pub(super) fn open(
     let config: Config = parse(sections)?;
     // The configuration first: reading takes a second.
     config.check()?;
-    let family = match config.task.name {
-        Images::Mnist => Family::Mnist,
-        Images::FashionMnist => Family::Fashion,
+    if surroundings.chip.is_some() {
+        chip::check(&config.network)?;
+    }
+    let images = match config.task.name {
+        Images::Mnist => full_size(Family::Mnist, surroundings.data)?,
+        Images::FashionMnist => full_size(Family::Fashion, surroundings.data)?,
+        Images::Digits => digits()?,
     };
-    let images = full_size(family, surroundings.data)?;
-    Ok(Box::new(DecolleLesson::new(config, surroundings.seed, images)?))
+    let mut lesson = DecolleLesson::new(config, surroundings.seed, images)?;
+    if let Some(device) = surroundings.chip {
+        lesson.place(device)?;
+    }
+    Ok(Box::new(lesson))
+}
+
+/// The digits inside the binary.
+fn digits() -> Result<FullSize, LessonError> {
+    let set = load_features(&DataSpec::new(DataName::Digits))?;
+    let splits = [set.train, set.test];
+    let bright = |split: &crate::data::Split| -> Vec<u8> {
+        let values = split.analog.iter().flat_map(|analog| &analog.values);
+        values.map(|v| (255.0 * v).round() as u8).collect()
+    };
+    Ok(FullSize {
+        side: 8,
+        classes: set.classes,
+        pixels: [bright(&splits[0]), bright(&splits[1])],
+        labels: splits.map(|split| split.labels),
+    })
 }
 
 /// Refuses more images than there are, and none.
@@ -211,7 +246,8 @@ impl DecolleLesson {
         let shape = Shape { height: images.side, width: images.side, channels: 1 };
         let net = Decolle::new(config.network.clone(), shape, images.classes, seed)?;
         let counts = [train, held, tests];
-        let mut lesson = Self { config, seed, images, counts, net, confusion: Vec::new() };
+        let confusion = Vec::new();
+        let mut lesson = Self { config, seed, images, counts, net, board: None, confusion };
         let first: Vec<usize> = (0..train.min(FIRST_SAMPLES)).collect();
         let key = mix(seed, stream::HELD);
         let mut trains = SpikeTrains::default();
@@ -228,8 +264,43 @@ impl DecolleLesson {
         Ok(lesson)
     }
 
+    /// Puts the network on a chip.
+    fn place(&mut self, device: Device) -> Result<(), LessonError> {
+        let inputs = self.images.side * self.images.side;
+        let steps = self.config.task.steps;
+        self.board = Some(Board::new(device, self.config.chip, &self.net, [inputs, steps])?);
+        Ok(())
+    }
+
     fn layers(&self) -> usize {
         self.net.depth()
+    }
+
+    /// Learns a batch, on the chip if there is one.
+    fn learn(&mut self, batch: &Batch<'_>, rate: f64) -> Result<Decisions, LessonError> {
+        let Some(board) = &mut self.board else { return Ok(self.net.learn(batch, rate)?) };
+        board.write(&self.net)?;
+        let mut all = Decisions::default();
+        let net = &mut self.net;
+        board.run(batch, |part| {
+            join(&mut all, net.accumulate_measured(&part)?);
+            Ok(())
+        })?;
+        net.finish_measured(rate);
+        board.clamp(net);
+        Ok(all)
+    }
+
+    /// Decides about samples, on the chip if there is one; its weights must have been written.
+    fn decide(&mut self, trains: &SpikeTrains, labels: &[u16]) -> Result<Decisions, LessonError> {
+        let Some(board) = &mut self.board else { return Ok(self.net.decide(trains)?) };
+        let (mut all, net) = (Decisions::default(), &self.net);
+        let batch = Batch { inputs: trains, labels, key: 0 };
+        board.run(&batch, |part| {
+            join(&mut all, net.decide_measured(&part)?);
+            Ok(())
+        })?;
+        Ok(all)
     }
 
     /// Events of these samples.
@@ -249,7 +320,7 @@ impl DecolleLesson {
 
     /// Share of wrong decisions of each layer; the last layer's decisions go to `each`.
     fn errors(
-        &self,
+        &mut self,
         set: usize,
         samples: std::ops::Range<usize>,
         mut each: impl FnMut(u16, u16),
@@ -259,11 +330,14 @@ impl DecolleLesson {
         let mut wrong = vec![0; self.layers()];
         let mut spikes = 0;
         let mut trains = SpikeTrains::default();
+        if let Some(board) = &mut self.board {
+            board.write(&self.net)?;
+        }
         for indices in all.chunks(TOGETHER) {
             let part = Part { set, indices, key };
             self.encode(part, &mut trains)?;
             let labels = self.labels(part);
-            let decided = self.net.decide(&trains)?;
+            let decided = self.decide(&trains, &labels)?;
             count(&decided, &labels, &mut wrong);
             spikes += decided.spikes.iter().sum::<u64>();
             let last = &decided.predicted[self.layers() - 1];
@@ -271,6 +345,17 @@ impl DecolleLesson {
         }
         Ok((wrong.iter().map(|w| *w as f64 / all.len() as f64).collect(), spikes))
     }
+}
+
+/// Adds the decisions of a part to those of the parts before it.
+fn join(all: &mut Decisions, part: Decisions) {
+    let layers = part.predicted.len();
+    all.predicted.resize_with(layers, Vec::new);
+    all.spikes.resize(layers, 0);
+    all.loss.resize(part.loss.len(), 0.0);
+    all.predicted.iter_mut().zip(part.predicted).for_each(|(all, own)| all.extend(own));
+    all.spikes.iter_mut().zip(part.spikes).for_each(|(all, own)| *all += own);
+    all.loss.iter_mut().zip(part.loss).for_each(|(all, own)| *all += own);
 }
 
 /// Adds the wrong decisions of each layer.
@@ -303,7 +388,7 @@ impl Lesson for DecolleLesson {
             let labels = self.labels(part);
             let key = mix(mix(mix(self.seed, stream::DROPOUT), epoch as u64), k as u64);
             let batch = Batch { inputs: &trains, labels: &labels, key };
-            let decided = self.net.learn(&batch, rate)?;
+            let decided = self.learn(&batch, rate)?;
             count(&decided, &labels, &mut wrong);
             loss += decided.loss.iter().sum::<f64>();
         }
@@ -318,6 +403,7 @@ impl Lesson for DecolleLesson {
             figures.push(("validation_accuracy", 1.0 - errors[self.layers() - 1]));
             figures.extend(VALIDATION_ERROR.into_iter().zip(errors));
         }
+        figures.extend(self.board.as_mut().map(Board::figures).unwrap_or_default());
         Ok(figures)
     }
 
@@ -332,6 +418,7 @@ impl Lesson for DecolleLesson {
         figures.extend(TEST_ERROR.into_iter().zip(errors));
         figures.push(("spikes_per_sample", spikes as f64 / self.counts[2] as f64));
         figures.push(("state_bytes", self.net.state_bytes() as f64));
+        figures.extend(self.board.as_mut().map(Board::figures).unwrap_or_default());
         Ok(figures)
     }
 
@@ -340,9 +427,15 @@ impl Lesson for DecolleLesson {
             state.put(&name, &[values.len()], values.iter().copied());
         }
         state.put_text("updates", self.net.updates());
+        if let Some(board) = &self.board {
+            board.save(state);
+        }
     }
 
     fn restore(&mut self, state: &State) -> Result<(), LessonError> {
+        if let Some(board) = &mut self.board {
+            board.restore(state)?;
+        }
         let mut arrays = Vec::new();
         for (name, values) in self.net.state() {
             arrays.push((state.array::<f32>(&name, &[values.len()])?, name));

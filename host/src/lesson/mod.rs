@@ -120,7 +120,7 @@ pub const METHODS: &[Method] = &[
     Method { name: "gif", open: gif::open, chip: false },
     Method { name: "burst", open: burst::open, chip: false },
     Method { name: "competing", open: competing::open, chip: false },
-    Method { name: "decolle", open: decolle::open, chip: false },
+    Method { name: "decolle", open: decolle::open, chip: true },
     Method { name: "rates", open: rates::open, chip: false },
     Method { name: "translation", open: rates::open, chip: false },
     Method { name: "first-spike", open: first_spike::open, chip: true },

@@ -26,6 +26,8 @@
 //! Regulariser per layer, of strength λ: `λ mean(relu(U + 0.01)) + 0.003 λ relu(mean(0.1 − σ(U)))`.
 //! A layer decides for the class that had the largest output at most steps after burn-in.
 //!
+//! In the loop with a chip spikes and membranes are measured: [`Part`].
+//!
 //! # Order
 //!
 //! Samples step together. Their local errors are computed in parallel, each in its own memory; the
@@ -44,6 +46,7 @@ mod kernel;
 mod layer;
 mod learner;
 mod lsuv;
+mod measured;
 mod sample;
 
 use rayon::prelude::*;
@@ -51,6 +54,7 @@ use rayon::prelude::*;
 pub use self::config::DecolleConfig;
 pub use self::geometry::{LayerKind, Shape};
 pub use self::lsuv::Spread;
+pub use self::measured::{Part, REQUIREMENTS};
 
 use self::geometry::Geometry;
 use self::layer::Layer;

@@ -194,6 +194,21 @@ impl<F: Real> LayerState<F> {
         self.fire(layer, c);
     }
 
+    /// One step of the traces; the membranes are measured.
+    pub(super) fn observe(&mut self, c: &Constants<F>, incoming: &[u16], membrane: &[F]) {
+        traces(&mut self.p, &mut self.q, c.alpha, c.gain_p, c.beta, c.tiny);
+        incoming.iter().for_each(|id| self.q[usize::from(*id)] += c.gain_q);
+        self.u[..membrane.len()].copy_from_slice(membrane);
+    }
+
+    /// The spikes of a step, measured: in the order of the units, as simulated ones are.
+    pub(super) fn take_spikes(&mut self, spikes: &[u16]) {
+        self.spikes.clear();
+        self.spikes.extend_from_slice(spikes);
+        self.spikes.sort_unstable();
+        self.fired += spikes.len() as u64;
+    }
+
     /// Pools the membranes and finds the units above threshold.
     fn fire(&mut self, layer: &Layer<F>, c: &Constants<F>) {
         let g = &layer.geometry;
