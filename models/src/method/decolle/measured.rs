@@ -145,13 +145,12 @@ impl<F: Real> Decolle<F> {
         let (samples, delta) = (&mut self.state.samples, &mut self.state.delta);
         samples.par_iter_mut().zip(delta.par_chunks_mut(total)).enumerate().for_each(
             |(b, (sample, delta))| {
-                for l in 0..layers.len() {
+                for (l, (layer, measured)) in layers.iter().zip(part.layers).enumerate() {
                     let (below, rest) = sample.layers.split_at_mut(l);
                     let Some(own) = rest.first_mut() else { return };
                     let incoming =
                         below.last().map_or(batch.inputs.at(b, t), |below| &below.spikes);
-                    let measured = &part.layers[l];
-                    let units = layers[l].geometry.membranes.channels;
+                    let units = layer.geometry.membranes.channels;
                     let membrane = measured.membrane.as_deref().unwrap_or(&[]);
                     own.observe(constants, incoming, &membrane[(b * steps + t) * units..][..units]);
                     own.take_spikes(measured.spikes.as_ref().map_or(&[][..], |s| s.at(b, t)));

@@ -6,7 +6,8 @@ use crate::lesson::testing::Always;
 use crate::lesson::{Lesson, Surroundings, decolle};
 use crate::virtual_board::{Place, VirtualBoard};
 use spikeloop_hal::link::BoxLink;
-use spikeloop_hal::{Chip, OpenOptions, Registry, Session, SessionOptions};
+use spikeloop_hal::registry::Registry;
+use spikeloop_hal::{Chip, OpenOptions, Session, SessionOptions};
 use spikeloop_models::method::decolle::Shape;
 
 /// A chip without mismatch and noise.
@@ -36,7 +37,7 @@ fn quiet() -> Decolle<f32> {
         net.state().map(|(name, values)| (name, values.to_vec())).collect();
     for (name, values) in &mut arrays {
         match name.as_str() {
-            "layers.0.weights" | "layers.1.weights" => values.iter_mut().for_each(|w| *w *= 1.2),
+            "layers.0.weights" | "layers.1.weights" => values.iter_mut().for_each(|w| *w *= 2.0),
             "layers.0.bias" | "layers.1.bias" => values.fill(-0.9),
             _ => {}
         }
@@ -51,7 +52,7 @@ fn spikes() -> SpikeTrains {
     for sample in 0..3_usize {
         for step in 0..STEPS {
             (0..6_usize)
-                .filter(|unit| (step + 3 * unit + sample) % 7 == 0)
+                .filter(|unit| (step + 3 * unit + sample).is_multiple_of(4))
                 .for_each(|unit| trains.push(unit as u16));
             trains.end_step();
         }

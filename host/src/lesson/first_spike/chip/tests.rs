@@ -9,7 +9,8 @@ use crate::run_folder::{RunFolder, file};
 use crate::virtual_board::{Place, VirtualBoard};
 use ndarray::Array2;
 use spikeloop_hal::link::BoxLink;
-use spikeloop_hal::{Chip, OpenOptions, Registry, Session, SessionOptions};
+use spikeloop_hal::registry::Registry;
+use spikeloop_hal::{Chip, OpenOptions, Session, SessionOptions};
 
 /// A chip without mismatch and noise.
 const IDEAL: &str = "emu:preset=bss2-cal,sigma=0,noise=off,neurons=24,inputs=16,seed=1";
@@ -30,12 +31,12 @@ fn of_tau_6() -> ChipConfig {
     ChipConfig { unit_us: 6.0, duration: 6.0, delay_us: 0.5, ..ChipConfig::default() }
 }
 
-/// Three inputs, one pulse a layer, five hidden neurons and two outputs; all weights are whole codes.
+/// Three inputs, four times each, one pulse a layer, five hidden neurons and two outputs; all weights are whole codes.
 fn network(kernel: Kernel, board: impl Fn(&FirstSpikeNetwork) -> f64) -> FirstSpikeNetwork {
     let threshold = 0.5 * kernel.gain();
     let config =
         NetworkConfig { hidden: vec![5], pulses: 1, kernel, threshold, ..Default::default() };
-    let mut network = FirstSpikeNetwork::new(config, 3, 2, 1).unwrap();
+    let mut network = FirstSpikeNetwork::new(config, 12, 2, 1).unwrap();
     let step = board(&network) / 63.0;
     for layer in 0..2 {
         let (rows, units) = (network.weights(layer).nrows(), network.weights(layer).ncols());
@@ -65,10 +66,10 @@ fn an_ideal_chip_behind_the_wire_measures_the_solved_times() {
         Kernel::LifDouble { tau_syn: 1.0 },
         Kernel::Alpha { rate: 1.0 },
     ];
-    let mut inputs = SpikeTimes::new(3);
-    inputs.push_sample([0.1, 0.7, 1.1]);
-    inputs.push_sample([0.9, f32::INFINITY, 0.2]);
-    inputs.push_sample([f32::INFINITY, 0.25, 2.5]);
+    let mut inputs = SpikeTimes::new(12);
+    for times in [[0.1, 0.7, 1.1], [0.9, f32::INFINITY, 0.2], [f32::INFINITY, 0.25, 2.5]] {
+        inputs.push_sample(times.into_iter().cycle().take(12));
+    }
     for kernel in kernels {
         let limit = |network: &FirstSpikeNetwork| {
             Board::new(emulated(IDEAL), of_tau_6(), network, 3.0).unwrap().limit(0).unwrap()
@@ -178,7 +179,11 @@ fn what_does_not_fit_is_refused_before_the_first_run() {
         (YINYANG.to_owned(), small("neurons=24,inputs=8"), "has 25 inputs"),
         (YINYANG.replace("duration = 6.0", "duration = 1.5"), REAL.into(), "chip.duration"),
         (YINYANG.replace("unit_us = 6.0", "unit_us = 6000.0"), REAL.into(), "ticks"),
-        (YINYANG.replace("unit_us = 6.0", "unit_us = 300.0"), REAL.into(), "tau_mem"),
+        (
+            YINYANG.replace("unit_us = 6.0", "unit_us = 300.0"),
+            REAL.into(),
+            "out of the chip's range",
+        ),
     ] {
         let refused = lesson(&text, Some(emulated(&chip))).err().unwrap().to_string();
         assert!(refused.contains(part), "{refused}");

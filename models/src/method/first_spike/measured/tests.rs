@@ -125,10 +125,10 @@ fn other_times_give_the_formula_at_those_times() {
         let first: Vec<(f64, usize)> =
             times.iter().zip(ids).map(|(t, id)| (f64::from(*t), usize::from(*id))).collect();
         let into = arrivals(&network, 0, &first);
-        for unit in 0..4 {
+        for (unit, pull) in pulls.iter().enumerate() {
             let at = (measured.times[0][unit], measured.least_slope);
             for ((_, row), (by_w, _)) in into.iter().zip(slopes(&network, &w0, unit, &into, at)) {
-                let (exact, got) = (pulls[unit] * by_w, got[0].weights[[*row, unit]]);
+                let (exact, got) = (pull * by_w, got[0].weights[[*row, unit]]);
                 assert!(
                     (got - exact).abs() < 1e-10 * exact.abs().max(1.0),
                     "{got} against {exact}"
