@@ -1,6 +1,8 @@
 //! What the server needs of a chip.
 
-use spikeloop_hal::wire::{Flag, FlagSpan, ParameterSpan, RecordingHead, WeightSpan};
+use spikeloop_hal::wire::{
+    Flag, FlagSpan, Learn, ParameterSpan, PlasticityRule, RecordingHead, WeightSpan,
+};
 use spikeloop_hal::{Capabilities, SpikeEvent, Tick};
 
 /// One change of the chip's state. The server has checked that rows, neurons and codes exist.
@@ -68,6 +70,44 @@ pub enum Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault(pub u32);
 
+/// Why a core does not learn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unteachable {
+    /// It never does.
+    Never,
+    /// It has not the memory.
+    Beyond {
+        /// What is needed.
+        needed: u32,
+        /// What there is.
+        limit: u32,
+    },
+    /// A number of the rule, or of samples, that does not fit the chip.
+    Range {
+        /// What was found.
+        got: u32,
+        /// What there should be, or at most.
+        limit: u32,
+    },
+    /// Not the trial that ended last, or there is no rule.
+    Place {
+        /// The trial (its low half).
+        got: u32,
+        /// The last one (its low half).
+        last: u32,
+    },
+    /// Error events that cannot be read.
+    Malformed(u32),
+    /// The device failed.
+    Failed(Fault),
+}
+
+impl From<Fault> for Unteachable {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(fault)
+    }
+}
+
 /// Takes what a core observes.
 pub trait Emit {
     /// Spikes, in ascending order of time.
@@ -106,6 +146,31 @@ pub trait Core {
     /// # Errors
     /// If the device failed.
     fn write(&mut self, write: Write<'_>) -> Result<(), Fault>;
+
+    /// Takes the rule by which it learns from now on. Only called while no trial is under way.
+    ///
+    /// # Errors
+    /// [`Unteachable`]; the core then goes on as it was.
+    fn set_rule(&mut self, rule: &PlasticityRule<'_>) -> Result<(), Unteachable> {
+        let _ = rule;
+        Err(Unteachable::Never)
+    }
+
+    /// Learns from errors of the trial that ended last. Only called while no trial is under way.
+    ///
+    /// # Errors
+    /// [`Unteachable`].
+    fn learn(&mut self, lesson: &Learn<'_>) -> Result<(), Unteachable> {
+        let _ = lesson;
+        Err(Unteachable::Never)
+    }
+
+    /// The weight that the core has from a row to a neuron, both of which exist; `None` for a core that
+    /// cannot tell.
+    fn weight(&self, row: u16, neuron: u16) -> Option<i8> {
+        let _ = (row, neuron);
+        None
+    }
 
     /// Samples that a trial brings back with the recording as it is set.
     fn samples_per_trial(&self) -> usize;

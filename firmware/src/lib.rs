@@ -33,6 +33,8 @@
 extern crate std;
 
 pub mod core;
+pub mod plastic_core;
+pub mod plasticity;
 mod record;
 mod schedule;
 pub mod server;
@@ -40,6 +42,7 @@ pub mod server;
 #[cfg(feature = "std")]
 pub mod board;
 
-pub use crate::core::{Core, Emit, Fault, Outcome, Progress, Trial, Write};
+pub use crate::core::{Core, Emit, Fault, Outcome, Progress, Trial, Unteachable, Write};
+pub use plastic_core::{PlasticCore, PlasticMemory};
 pub use schedule::Waiting;
 pub use server::{Activity, BufferTooSmall, Buffers, MAX_RUNS, Server};

@@ -21,14 +21,16 @@ pub use buffers::{BufferTooSmall, Buffers};
 use crate::core::{Core, Trial, Write};
 use crate::record::{Format, Record};
 use crate::schedule::Schedule;
-use checks::{each, out_of_range, parameters, recording, weights, within, write};
+use checks::{
+    each, out_of_range, parameters, readable, recording, unteachable, weights, within, write,
+};
 use heapless::Deque;
 use spikeloop_hal::PROTOCOL_VERSION;
 use spikeloop_hal::wire::window::{Arrival, Side, WINDOW, Window, read_ack};
 use spikeloop_hal::wire::{
     CapabilitiesBody, Decoder, DeviceHealth, Digest, Frame, Full, Header, Hello, Kind, Malformed,
-    Message, RecordingHead, Refusal, RefusalCode, RunBegin, StimulusBlock, StimulusBlocks, Writer,
-    address_bits, encoded_len,
+    Message, RecordingHead, Refusal, RefusalCode, RunBegin, StimulusBlock, StimulusBlocks,
+    WeightRequest, WeightSpan, Writer, address_bits, encoded_len,
 };
 
 /// Runs that a server keeps apart: one in execution and three behind it.
@@ -65,6 +67,8 @@ enum Verdict {
     Wait,
     /// Taken, and the device says how it is.
     Report(u32),
+    /// Taken, and the device sends weights.
+    Weights(WeightRequest),
     /// The host is told.
     Refuse(RefusalCode, u32, u32),
 }
@@ -296,6 +300,7 @@ fn settle<C: Core>(
             let health = DeviceHealth { token, ..state.health };
             let _ = say(window, &Message::Health(health), now_ns);
         }
+        Verdict::Weights(request) => send_weights(&state.core, window, request, now_ns),
         Verdict::Refuse(code, got, limit) => {
             let refusal = Refusal { code: code as u8, kind, sequence, got, limit };
             state.refuse(window, refusal, now_ns);
@@ -324,6 +329,22 @@ fn begin_session<C: Core>(
         state.phase = Phase::Silent;
         let (code, kind) = (RefusalCode::Fault as u8, Kind::Hello as u8);
         window.refuse(Refusal { code, kind, sequence, got: 0, limit: 0 });
+    }
+}
+
+/// Answers a request for weights that was found to be in order.
+fn send_weights<C: Core>(core: &C, window: &mut Outgoing<'_>, request: WeightRequest, now_ns: u64) {
+    let WeightRequest { row, first, count } = request;
+    let mut codes = [0; WeightRequest::MOST as usize];
+    let codes = &mut codes[..usize::from(count.min(WeightRequest::MOST))];
+    for (code, neuron) in codes.iter_mut().zip(first..) {
+        *code = core.weight(row, neuron).unwrap_or(0);
+    }
+    let mut bytes = [0; SMALL];
+    let mut body = Writer::new(&mut bytes);
+    // The caller has made sure of the room.
+    if WeightSpan::write(row, first, codes, &mut body).is_ok() {
+        let _ = window.send(Kind::LearnedWeights, body.written(), now_ns);
     }
 }
 
@@ -397,6 +418,15 @@ impl<C: Core> State<'_, C> {
                 }
                 verdict
             }
+            Message::Plasticity(rule) => self.configure(|core| {
+                core.set_rule(&rule).map_err(|why| unteachable(why, Kind::Plasticity))
+            }),
+            Message::Learn(lesson) => self
+                .configure(|core| core.learn(&lesson).map_err(|why| unteachable(why, Kind::Learn))),
+            Message::ReadWeights(request) => match self.configure(|core| readable(core, request)) {
+                Verdict::Taken => Verdict::Weights(request),
+                other => other,
+            },
             // Messages of the other direction.
             _ => Verdict::Refuse(RefusalCode::OutOfPlace, 0, 0),
         }

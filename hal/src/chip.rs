@@ -4,6 +4,7 @@ use crate::caps::Capabilities;
 use crate::config::ChipConfig;
 use crate::error::Error;
 use crate::event::{SpikeEvent, Tick};
+use crate::wire::PlasticityRule;
 use serde::{Deserialize, Serialize};
 
 /// One trial: input spikes over a fixed time, from a resting state.
@@ -129,6 +130,31 @@ impl Observables {
     }
 }
 
+/// A chip that changes its own weights; see [section 10 of the wire](crate::wire).
+pub trait Plastic {
+    /// Gives the device its rule. It starts from the weights that it has.
+    ///
+    /// # Errors
+    /// [`Error::Rule`] if the rule is longer than a message to this device may be; that the device
+    /// does not learn, or not with this rule, comes as [`Error::Refused`] from a later call.
+    fn set_rule(&mut self, rule: &PlasticityRule<'_>) -> Result<(), Error>;
+
+    /// Sends the errors of the trial that was collected last, in ascending order of time: the address
+    /// is twice the output, and one more for a spike that should not have been. With `update` the
+    /// weights change.
+    ///
+    /// # Errors
+    /// Failures of the link, and refusals of earlier messages.
+    fn learn(&mut self, trial: u64, update: bool, errors: &[SpikeEvent]) -> Result<(), Error>;
+
+    /// Weights of `row` to consecutive neurons as the device has them, after everything that was sent
+    /// before.
+    ///
+    /// # Errors
+    /// As [`learn`](Self::learn).
+    fn read_weights(&mut self, row: u16, first: u16, count: u16) -> Result<Vec<i8>, Error>;
+}
+
 /// Something that can be configured, given stimuli, and asked for observables.
 ///
 /// A run is submitted and later collected, so that the device computes while the host does.
@@ -161,6 +187,12 @@ pub trait Chip: Send {
 
     /// What the link has carried when the last run came back; `None` for a chip without one.
     fn link_use(&self) -> Option<LinkUse> {
+        None
+    }
+
+    /// The chip as one that learns by itself, if it can be reached as such. Whether it does learn is
+    /// known when it is given a rule.
+    fn plastic(&mut self) -> Option<&mut dyn Plastic> {
         None
     }
 

@@ -74,6 +74,16 @@ pub enum Error {
         /// What the device holds.
         limit: u8,
     },
+    /// A rule for learning in the device is longer than one message.
+    #[error(
+        "the rule takes {needed} bytes, the device takes messages of {limit}: fewer hidden or output neurons"
+    )]
+    Rule {
+        /// Bytes of the rule.
+        needed: usize,
+        /// Longest message.
+        limit: usize,
+    },
     /// The ticket is not the oldest uncollected one.
     #[error("run {ticket} is not the next to be collected")]
     UnknownTicket {

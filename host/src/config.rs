@@ -64,6 +64,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("mnist16", include_str!("../experiments/mnist16.toml")),
     ("fashion16", include_str!("../experiments/fashion16.toml")),
     ("superspike-poisson", include_str!("../experiments/superspike-poisson.toml")),
+    ("superspike-chip", include_str!("../experiments/superspike-chip.toml")),
     ("superspike-auryn", include_str!("../experiments/superspike-auryn.toml")),
     ("superspike-xor", include_str!("../experiments/superspike-xor.toml")),
     ("autoencoder", include_str!("../experiments/autoencoder.toml")),

@@ -129,9 +129,10 @@ impl ExitCode {
     #[must_use]
     pub fn of_lesson(error: &LessonError) -> Self {
         match error {
-            LessonError::Config(_) | LessonError::Value { .. } | LessonError::NoChip { .. } => {
-                Self::Usage
-            }
+            LessonError::Config(_)
+            | LessonError::Value { .. }
+            | LessonError::NoChip { .. }
+            | LessonError::Unfit { .. } => Self::Usage,
             LessonError::Data(error) => Self::of_data(error),
             LessonError::Model(error) => Self::of_model(error),
             LessonError::Loop(error) => Self::of_loop(error),

@@ -25,8 +25,8 @@
 mod serve;
 
 use serve::Door;
-use spikeloop_firmware::board::{BesideCore, Memory};
-use spikeloop_firmware::{Core, Server};
+use spikeloop_firmware::board::{BesideCore, Memory, Notebook};
+use spikeloop_firmware::{Core, PlasticCore, Server};
 use spikeloop_hal::emulator::Emulator;
 use spikeloop_hal::registry::{Board, Registry};
 use spikeloop_hal::{Chip, Error, Selector};
@@ -216,6 +216,8 @@ fn board_thread(
             let core = BesideCore::new(emulator, threads, move || bell.notify_one());
             let core = core.map_err(open)?;
             let mut memory = Memory::new(core.capabilities());
+            let mut notebook = Notebook::new(core.capabilities());
+            let core = PlasticCore::new(core, notebook.memory());
             let mut server = Server::new(core, memory.buffers())
                 .map_err(|error| open(io::Error::other(error.to_string())))?;
             // Whoever started the board may be gone already; then it stops at once below.

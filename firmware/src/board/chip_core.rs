@@ -121,6 +121,10 @@ impl<C: Chip> Core for ChipCore<C> {
         Ok(())
     }
 
+    fn weight(&self, row: u16, neuron: u16) -> Option<i8> {
+        self.registers.config().row(usize::from(row)).get(usize::from(neuron)).copied()
+    }
+
     fn samples_per_trial(&self) -> usize {
         self.registers.samples_per_trial()
     }

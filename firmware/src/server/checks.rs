@@ -1,10 +1,11 @@
 //! What a message may ask for: rows, neurons and codes that exist on this chip.
 
 use super::Verdict;
-use crate::core::{Core, Fault, Write};
+use crate::core::{Core, Fault, Unteachable, Write};
 use spikeloop_hal::PROTOCOL_VERSION;
 use spikeloop_hal::wire::{
-    Frame, Message, ParameterSpan, RecordingHead, RefusalCode, WeightSpan, top_code,
+    Frame, Kind, Message, ParameterSpan, RecordingHead, RefusalCode, WeightRequest, WeightSpan,
+    top_code,
 };
 
 /// The version of a frame that this server does not speak: of the frame itself, or of the hello in
@@ -62,6 +63,36 @@ pub(super) fn parameters<C: Core>(core: &mut C, span: &ParameterSpan<'_>) -> Res
         return Err(Verdict::Refuse(RefusalCode::OutOfRange, u32::from(code), nearest));
     }
     write(core, Write::Parameter(*span))
+}
+
+/// Whether weights can be read back as asked for.
+pub(super) fn readable<C: Core>(core: &C, request: WeightRequest) -> Result<(), Verdict> {
+    let WeightRequest { row, first, count } = request;
+    let caps = core.capabilities();
+    within(usize::from(row) + 1, caps.sources())?;
+    within(usize::from(first) + usize::from(count), usize::from(caps.neurons))?;
+    if count > WeightRequest::MOST {
+        let (got, limit) = (u32::from(count), u32::from(WeightRequest::MOST));
+        return Err(Verdict::Refuse(RefusalCode::OutOfRange, got, limit));
+    }
+    if count > 0 && core.weight(row, first).is_none() {
+        return Err(unteachable(Unteachable::Never, Kind::ReadWeights));
+    }
+    Ok(())
+}
+
+/// What the host is told about a core that does not learn.
+pub(super) fn unteachable(why: Unteachable, kind: Kind) -> Verdict {
+    match why {
+        Unteachable::Never => Verdict::Refuse(RefusalCode::UnknownMessage, kind as u32, 0),
+        Unteachable::Beyond { needed, limit } => {
+            Verdict::Refuse(RefusalCode::BeyondBuffers, needed, limit)
+        }
+        Unteachable::Range { got, limit } => Verdict::Refuse(RefusalCode::OutOfRange, got, limit),
+        Unteachable::Place { got, last } => Verdict::Refuse(RefusalCode::OutOfPlace, got, last),
+        Unteachable::Malformed(what) => Verdict::Refuse(RefusalCode::Malformed, what, 0),
+        Unteachable::Failed(Fault(number)) => Verdict::Refuse(RefusalCode::Fault, number, 0),
+    }
 }
 
 pub(super) fn recording<C: Core>(core: &mut C, head: RecordingHead) -> Result<(), Verdict> {

@@ -53,7 +53,7 @@ pub fn frames(data: &[u8]) {
 /// Reads a view to its end.
 fn read_to_the_end(message: &Message<'_>) {
     match message {
-        Message::Weights(spans) => {
+        Message::Weights(spans) | Message::LearnedWeights(spans) => {
             spans.iter().for_each(|span| assert_eq!(span.codes().count(), span.len()));
         }
         Message::Parameters(spans) => {
@@ -61,6 +61,16 @@ fn read_to_the_end(message: &Message<'_>) {
         }
         Message::Flags(spans) => {
             spans.iter().for_each(|span| assert_eq!(span.values().count(), span.len()));
+        }
+        Message::Plasticity(rule) => {
+            let pairs = usize::from(rule.outputs) * usize::from(rule.hidden);
+            assert_eq!(rule.feedback().count(), pairs);
+        }
+        Message::Learn(learn) => {
+            let events = learn.events().expect("looked at when it was read");
+            let errors = events.take_while(Result::is_ok).map(Result::unwrap);
+            assert!(errors.is_sorted_by_key(|error| error.tick));
+            assert!(!(learn.more && learn.update));
         }
         Message::Stimulus(blocks) => {
             for block in blocks.iter() {

@@ -3,8 +3,9 @@
 use crate::caps::{Capabilities, Parameter};
 use crate::chip::Stimulus;
 use crate::config::{ChipConfig, Recording};
+use crate::event::SpikeEvent;
 use crate::wire::{
-    FLAG_SPAN_HEAD, Flag, FlagSpan, Full, Kind, Message, PARAMETER_SPAN_HEAD, ParameterSpan,
+    FLAG_SPAN_HEAD, Flag, FlagSpan, Full, Kind, Learn, Message, PARAMETER_SPAN_HEAD, ParameterSpan,
     RecordingHead, RunBegin, StimulusBlocks, WEIGHT_SPAN_HEAD, WeightSpan, Writer, address_bits,
 };
 use std::ops::Range;
@@ -113,6 +114,27 @@ impl Encoder {
         self.flags(Flag::Enabled, &old.enabled, &new.enabled);
         self.flags(Flag::Spiking, &old.spiking, &new.spiking);
         self.recording(&old.recording, &new.recording, new.neurons());
+    }
+
+    /// Longest body.
+    pub(super) fn limit(&self) -> usize {
+        self.body.len()
+    }
+
+    /// Errors of a trial, in as many messages as they take.
+    pub(super) fn errors(&mut self, trial: u64, update: bool, errors: &[SpikeEvent], bits: u8) {
+        let mut rest = errors;
+        loop {
+            // Each in a message of its own.
+            self.flush();
+            let packed = self
+                .part(Kind::Learn, nothing, |body| Learn::pack(trial, update, rest, bits, body));
+            rest = rest.get(packed.unwrap_or(rest.len())..).unwrap_or_default();
+            if rest.is_empty() {
+                break;
+            }
+        }
+        self.flush();
     }
 
     fn weights(&mut self, row: u16, old: &[i8], new: &[i8]) {

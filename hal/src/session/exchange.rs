@@ -50,6 +50,8 @@ pub(super) enum Report {
     Run { run: u32, observables: Observables, health: Health, link: LinkUse },
     /// The device's counters.
     Pong(DeviceHealth),
+    /// Weights that were asked for.
+    Weights(Vec<i8>),
     /// The session is over.
     Failed { failure: Failure, waiting_for: &'static str },
 }
@@ -240,7 +242,7 @@ impl Exchange {
             if !self.window.has_room(body.len()) || self.window.send(kind, body, now_ns).is_err() {
                 return;
             }
-            if kind != Kind::Ping {
+            if !matches!(kind, Kind::Ping | Kind::ReadWeights) {
                 self.digest.add(&[kind as u8]);
                 self.digest.add(body);
             }
@@ -438,6 +440,14 @@ impl Exchange {
                     return Err(Failure::Protocol("an answer to a ping that was not sent"));
                 }
                 self.reports.push(Report::Pong(health));
+                Ok(())
+            }
+            Message::LearnedWeights(spans) => {
+                if !known.journal.finish_ping() {
+                    return Err(Failure::Protocol("weights that were not asked for"));
+                }
+                let codes = spans.iter().flat_map(|span| span.codes().collect::<Vec<i8>>());
+                self.reports.push(Report::Weights(codes.collect()));
                 Ok(())
             }
             Message::Refusal(refusal) => Err(Failure::Refused(refusal)),

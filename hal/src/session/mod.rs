@@ -31,6 +31,7 @@ mod encode;
 mod exchange;
 mod failure;
 mod journal;
+mod plastic;
 
 use crate::caps::Capabilities;
 use crate::chip::{Chip, Health, LinkUse, Observables, Stimulus, Ticket};
@@ -167,6 +168,9 @@ pub struct Session {
     spare: Vec<Observables>,
     next_run: u32,
     pong: Option<DeviceHealth>,
+    weights: Option<Vec<i8>>,
+    /// Address bits of errors under the rule that the device has.
+    error_bits: u8,
     health: Health,
     link: LinkUse,
     /// The error that ended the session.
@@ -246,6 +250,8 @@ impl Session {
             spare: Vec::new(),
             next_run: 0,
             pong: None,
+            weights: None,
+            error_bits: 1,
             health: Health::default(),
             link: LinkUse::default(),
             over: None,
@@ -304,6 +310,7 @@ impl Session {
                 exchange::add(&mut self.health, &health);
             }
             Report::Pong(health) => self.pong = Some(health),
+            Report::Weights(codes) => self.weights = Some(codes),
             Report::Opened(_) => {}
             Report::Failed { failure, waiting_for } => {
                 let error = failure.into_error(waiting_for);
@@ -437,6 +444,10 @@ impl Chip for Session {
 
     fn link_use(&self) -> Option<LinkUse> {
         Some(self.link)
+    }
+
+    fn plastic(&mut self) -> Option<&mut dyn crate::chip::Plastic> {
+        Some(self)
     }
 }
 

@@ -143,6 +143,13 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Overwrites a byte that was written before.
+    pub(crate) fn patch_u8(&mut self, at: usize, value: u8) {
+        if let Some(slot) = self.bytes[..self.len].get_mut(at) {
+            *slot = value;
+        }
+    }
+
     /// Overwrites four bytes that were written before.
     pub(crate) fn patch_u32(&mut self, at: usize, value: u32) {
         if let Some(slot) = self.bytes[..self.len].get_mut(at..at + 4) {

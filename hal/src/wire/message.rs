@@ -4,6 +4,7 @@ use super::blocks::{ResultBlocks, StimulusBlocks};
 use super::control::{Ack, CapabilitiesBody, DeviceHealth, Hello, Refusal, RunBegin, RunEnd};
 use super::cursor::{Reader, Writer};
 use super::error::{Full, Malformed};
+use super::plasticity::{Learn, PlasticityRule, WeightRequest};
 use super::spans::{FlagSpans, ParameterSpans, RecordingHead, WeightSpans};
 
 /// Message numbers. Host to device below `0x80`, device to host from there on.
@@ -24,16 +25,24 @@ pub enum Kind {
     Flags = 0x12,
     /// Host: what a trial brings back.
     Recording = 0x13,
+    /// Host: how the device learns.
+    Plasticity = 0x14,
+    /// Host: which weights to read back.
+    ReadWeights = 0x15,
     /// Host: a run begins.
     RunBegin = 0x20,
     /// Host: input spikes of trials.
     Stimulus = 0x21,
+    /// Host: errors of the trial that ended last; the device learns from them.
+    Learn = 0x22,
     /// Device: what it is; answer to [`Kind::Hello`].
     Capabilities = 0x81,
     /// Device: its counters; answer to [`Kind::Ping`].
     Health = 0x82,
     /// Device: what has come, and what there is room for.
     DeviceAck = 0x83,
+    /// Device: weights as they are; answer to [`Kind::ReadWeights`].
+    LearnedWeights = 0x90,
     /// Device: spikes and samples of trials.
     Result = 0xA0,
     /// Device: a run is complete.
@@ -44,7 +53,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every message, in the order of the table.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 19] = [
         Kind::Hello,
         Kind::Ping,
         Kind::HostAck,
@@ -52,11 +61,15 @@ impl Kind {
         Kind::Parameters,
         Kind::Flags,
         Kind::Recording,
+        Kind::Plasticity,
+        Kind::ReadWeights,
         Kind::RunBegin,
         Kind::Stimulus,
+        Kind::Learn,
         Kind::Capabilities,
         Kind::Health,
         Kind::DeviceAck,
+        Kind::LearnedWeights,
         Kind::Result,
         Kind::RunEnd,
         Kind::Refusal,
@@ -87,16 +100,24 @@ pub enum Message<'a> {
     Flags(FlagSpans<'a>),
     /// What a trial brings back.
     Recording(RecordingHead),
+    /// How the device learns.
+    Plasticity(PlasticityRule<'a>),
+    /// Which weights to read back.
+    ReadWeights(WeightRequest),
     /// A run begins.
     RunBegin(RunBegin),
     /// Input spikes of trials.
     Stimulus(StimulusBlocks<'a>),
+    /// Errors of a trial.
+    Learn(Learn<'a>),
     /// What the device is.
     Capabilities(CapabilitiesBody<'a>),
     /// The device's counters.
     Health(DeviceHealth),
     /// The device's acknowledgement.
     DeviceAck(Ack),
+    /// Weights as they are.
+    LearnedWeights(WeightSpans<'a>),
     /// Spikes and samples of trials.
     Result(ResultBlocks<'a>),
     /// A run is complete.
@@ -120,11 +141,15 @@ impl<'a> Message<'a> {
             Kind::Parameters => Self::Parameters(ParameterSpans::new(reader.rest())?),
             Kind::Flags => Self::Flags(FlagSpans::new(reader.rest())?),
             Kind::Recording => Self::Recording(RecordingHead::read(&mut reader)?),
+            Kind::Plasticity => Self::Plasticity(PlasticityRule::read(&mut reader)?),
+            Kind::ReadWeights => Self::ReadWeights(WeightRequest::read(&mut reader)?),
             Kind::RunBegin => Self::RunBegin(RunBegin::read(&mut reader)?),
             Kind::Stimulus => Self::Stimulus(StimulusBlocks::new(reader.rest())?),
+            Kind::Learn => Self::Learn(Learn::read(&mut reader)?),
             Kind::Capabilities => Self::Capabilities(CapabilitiesBody::read(&mut reader)?),
             Kind::Health => Self::Health(DeviceHealth::read(&mut reader)?),
             Kind::DeviceAck => Self::DeviceAck(Ack::read(&mut reader)?),
+            Kind::LearnedWeights => Self::LearnedWeights(WeightSpans::new(reader.rest())?),
             Kind::Result => Self::Result(ResultBlocks::new(reader.rest())?),
             Kind::RunEnd => Self::RunEnd(RunEnd::read(&mut reader)?),
             Kind::Refusal => Self::Refusal(Refusal::read(&mut reader)?),
@@ -144,11 +169,15 @@ impl<'a> Message<'a> {
             Self::Parameters(_) => Kind::Parameters,
             Self::Flags(_) => Kind::Flags,
             Self::Recording(_) => Kind::Recording,
+            Self::Plasticity(_) => Kind::Plasticity,
+            Self::ReadWeights(_) => Kind::ReadWeights,
             Self::RunBegin(_) => Kind::RunBegin,
             Self::Stimulus(_) => Kind::Stimulus,
+            Self::Learn(_) => Kind::Learn,
             Self::Capabilities(_) => Kind::Capabilities,
             Self::Health(_) => Kind::Health,
             Self::DeviceAck(_) => Kind::DeviceAck,
+            Self::LearnedWeights(_) => Kind::LearnedWeights,
             Self::Result(_) => Kind::Result,
             Self::RunEnd(_) => Kind::RunEnd,
             Self::Refusal(_) => Kind::Refusal,
@@ -164,12 +193,15 @@ impl<'a> Message<'a> {
             Self::Hello(hello) => hello.write(out),
             Self::Ping(token) => out.u32(*token),
             Self::HostAck(ack) | Self::DeviceAck(ack) => ack.write(out),
-            Self::Weights(spans) => out.bytes(spans.as_bytes()),
+            Self::Weights(spans) | Self::LearnedWeights(spans) => out.bytes(spans.as_bytes()),
             Self::Parameters(spans) => out.bytes(spans.as_bytes()),
             Self::Flags(spans) => out.bytes(spans.as_bytes()),
             Self::Recording(head) => head.write(out),
+            Self::Plasticity(rule) => rule.write(out),
+            Self::ReadWeights(request) => request.write(out),
             Self::RunBegin(begin) => begin.write(out),
             Self::Stimulus(blocks) => out.bytes(blocks.as_bytes()),
+            Self::Learn(learn) => learn.write(out),
             Self::Capabilities(body) => body.write(out),
             Self::Health(health) => health.write(out),
             Self::Result(blocks) => out.bytes(blocks.as_bytes()),

@@ -131,11 +131,15 @@
 //! | 0x11 | [parameters](ParameterSpans) | host | spans: parameter `u8`, first neuron `u16`, count `u16`, codes `u16` × count |
 //! | 0x12 | [flags](FlagSpans) | host | spans: flag `u8`, first neuron `u16`, count `u16`, bits (⌈count / 8⌉ bytes) |
 //! | 0x13 | [recording](RecordingHead) | host | flags `u8` (bit 0: spikes, bit 1: reference, bit 2: floor), sample period in ticks `u32`, samples of a trial `u16`, with bit 1 the reference `u16`, with bit 2 the floor `u16` |
+//! | 0x14 | [plasticity](PlasticityRule) | host | the rule by which the device learns (section 10) |
+//! | 0x15 | [read weights](WeightRequest) | host | row `u16`, first neuron `u16`, count `u16`, at most 48 |
 //! | 0x20 | [run begin](RunBegin) | host | run `u32`, trials `u32` |
 //! | 0x21 | [stimulus](StimulusBlocks) | host | run `u32`, address bits `u8`, blocks (section 6) |
+//! | 0x22 | [learn](Learn) | host | errors of a trial (section 10) |
 //! | 0x81 | [capabilities](CapabilitiesBody) | device | session `u32`, serialised [`Capabilities`](crate::Capabilities) (section 8), window `u16` |
 //! | 0x82 | [health](DeviceHealth) | device | token `u32`, then `u64` each: trials, dropped inputs, dropped spikes, stalled trials, damaged frames |
 //! | 0x83 | [acknowledgement](Ack) | device | as 0x03 |
+//! | 0x90 | [learned weights](WeightSpans) | device | one span as in 0x10: the answer to 0x15 |
 //! | 0xA0 | [result](ResultBlocks) | device | run `u32`, blocks (section 7) |
 //! | 0xA1 | [run end](RunEnd) | device | run `u32`, trials `u32`, execution time in ns `u64`, digests received `u32` and returned `u32` |
 //! | 0xEE | [refusal](Refusal) | device | reason `u8`, kind `u8`, sequence `u16`, got `u32`, limit `u32` (section 9) |
@@ -264,6 +268,56 @@
 //!
 //! A host reads a refusal whatever version its header names, so that two sides that share no
 //! version still understand why.
+//!
+//! # 10. Learning in the device
+//!
+//! Optional: a device without it refuses 0x14, 0x15 and 0x22 as unknown messages (reason 2). Devices
+//! from before these messages do the same.
+//!
+//! **Plasticity** (0x14) says which synapses learn, and how. All factors are fractions:
+//!
+//! | offset | size | field | |
+//! |---|---|---|---|
+//! | 0 | 2 | inputs | input lines 0 to `inputs` − 1 are sources |
+//! | 2 | 2 | first hidden neuron | |
+//! | 4 | 2 | hidden neurons | may be 0: the outputs then take the inputs |
+//! | 6 | 2 | first output neuron | above the hidden ones |
+//! | 8 | 2 | output neurons | |
+//! | 10 | 2 | decay | of the fast traces from tick to tick, in 2⁻¹⁶ |
+//! | 12 | 2 | follow | step of the slow traces, in 2⁻¹⁶ |
+//! | 14 | 2 | keep | factor of the normaliser from update to update, in 2⁻¹⁶ |
+//! | 16 | 2 | rate | largest step of a weight, in 2⁻⁸ codes |
+//! | 18 | 2 | slope | of the surrogate per converter step, in 2⁻⁸ |
+//! | 20 | 2 | threshold | converter code |
+//! | 22 | 1 | delay | ticks from the spike of a hidden neuron to its arrival |
+//! | 23 | 1 | limit | largest weight code by absolute value (`i8`, above 0) |
+//! | 24 | 2 × outputs × hidden | feedback | `i16` in 2⁻¹², `[output, hidden]` |
+//!
+//! The device starts from the weights that it has, and forgets what an earlier rule had gathered.
+//! Weights that are written later replace what was learned. The rule and everything learned are part
+//! of the state that a hello clears; a host cannot bring them back, so a session that had to begin
+//! again finds its next 0x22 refused (reason 7).
+//!
+//! A trial is learned from only if the neurons of the rule, and no others, are traced and sampled at
+//! every tick of it.
+//!
+//! **Learn** (0x22) comes after the end of a run and belongs to its last trial:
+//!
+//! ```text
+//!   trial u64 │ flags u8 │ address bits u8 │ events
+//! ```
+//!
+//! Bit 0 of the flags: more errors of this trial follow in another message. Bit 1, never together with
+//! bit 0: update the weights afterwards. Events as in section 6. The address is twice the output, and
+//! one more for a spike that should not have been (error −1); without that one a spike was missing
+//! (+1). Without bit 0 the device adds the trial to its sums before it takes the next message. A trial
+//! that is not the last one, and a trial before any rule, are out of place (reason 7: low half of its
+//! number, low half of the last one's); samples that are not those of the rule are out of range
+//! (reason 5: what there is, what there should be); more errors than the device can keep are beyond
+//! its buffers.
+//!
+//! **Read weights** (0x15) is answered by one 0x90, after everything before it has been obeyed. Like
+//! ping it belongs to no digest.
 
 mod blocks;
 mod cobs;
@@ -274,6 +328,7 @@ mod error;
 mod frame;
 mod message;
 mod pack;
+mod plasticity;
 mod spans;
 mod sparse;
 #[cfg(test)]
@@ -295,6 +350,7 @@ pub use pack::{
     Events, MAX_EVENT_LEN, Samples, address_bits, number_len, pack_events, pack_samples,
     packed_len, samples_in, top_code,
 };
+pub use plasticity::{Learn, PlasticityRule, WeightRequest};
 pub use spans::{
     FLAG_SPAN_HEAD, Flag, FlagSpan, FlagSpans, PARAMETER_SPAN_HEAD, ParameterSpan, ParameterSpans,
     RecordingHead, WEIGHT_SPAN_HEAD, WeightSpan, WeightSpans, parameter_number,

@@ -240,6 +240,7 @@ proptest! {
                         ResultBlock::End(_) => {}
                     }
                 },
+                Ok(Message::Learn(learn)) => { let _ = learn.events().unwrap().count(); },
                 Ok(Message::Flags(view)) => { let _ = view.iter().map(|span| span.values().count()).sum::<usize>(); },
                 Ok(message) => {
                     // What can be read is written the same way.
@@ -337,5 +338,55 @@ proptest! {
         samples.unpack(&mut back);
         prop_assert_eq!(back, codes);
         prop_assert_eq!(blocks[2], ResultBlock::End(end));
+    }
+
+    #[test]
+    fn messages_about_learning_survive(
+        numbers in any::<[u16; 9]>(), small in any::<(u8, i8)>(), outputs in 0u16..6, hidden in 0u16..6,
+        feedback in prop::collection::vec(any::<i16>(), 36),
+    ) {
+        let pairs = usize::from(outputs * hidden);
+        let bytes: Vec<u8> = feedback[..pairs].iter().flat_map(|b| b.to_le_bytes()).collect();
+        let [inputs, hidden_first, output_first, decay, follow, keep, rate, slope, threshold] = numbers;
+        let (delay, weight_limit) = small;
+        let rule = PlasticityRule {
+            inputs, hidden_first, hidden, output_first, outputs, decay, follow, keep, rate, slope,
+            threshold, delay, weight_limit, feedback: &[],
+        };
+        let rule = rule.with_feedback(&bytes).unwrap();
+        prop_assert_eq!(rule.feedback().collect::<Vec<_>>(), &feedback[..pairs]);
+        survives(Message::Plasticity(rule));
+        survives(Message::ReadWeights(WeightRequest { row: inputs, first: rate, count: keep }));
+        let body = body_of(|out| WeightSpan::write(inputs, rate, &[weight_limit, 1, -1], out));
+        survives(Message::LearnedWeights(WeightSpans::new(&body).unwrap()));
+    }
+
+    /// Errors that one body has no room for come in several, and only the last asks for the update.
+    #[test]
+    fn errors_survive_in_as_many_bodies_as_they_need(
+        trial in any::<u64>(), update in any::<bool>(), room in 17usize..80,
+        errors in prop::collection::vec((any::<u32>(), any::<u16>()), 0..60),
+    ) {
+        let errors = sorted(errors);
+        let mut back = Vec::new();
+        loop {
+            let mut bytes = vec![0; room];
+            let mut out = Writer::new(&mut bytes);
+            let packed = Learn::pack(trial, update, &errors[back.len()..], 16, &mut out).unwrap();
+            let Ok(Message::Learn(learn)) = Message::decode(Kind::Learn as u8, out.written()) else {
+                panic!("a body that was just written")
+            };
+            survives(Message::Learn(learn));
+            let events: Vec<_> = learn.events().unwrap().map(Result::unwrap).collect();
+            prop_assert_eq!(events.len(), packed);
+            back.extend(events);
+            prop_assert_eq!(learn.trial, trial);
+            prop_assert_eq!(learn.more, back.len() < errors.len());
+            prop_assert_eq!(learn.update, update && !learn.more);
+            if !learn.more {
+                break;
+            }
+        }
+        prop_assert_eq!(back, errors);
     }
 }

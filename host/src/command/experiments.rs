@@ -91,7 +91,9 @@ mod tests {
 
     #[test]
     fn every_shipped_file_says_what_it_is_and_carries_its_name() {
+        let mut names = std::collections::BTreeSet::new();
         for (name, text) in SHIPPED {
+            assert!(names.insert(name), "{name} is listed twice");
             let table: toml::Table = text.parse().unwrap();
             assert_eq!(table["name"].as_str(), Some(*name));
             let said = description(text);

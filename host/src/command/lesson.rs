@@ -7,6 +7,7 @@ use crate::calibration_choice::{Choice, Device};
 use crate::command::info;
 use crate::exit_code::ExitCode;
 use crate::lesson::run::{Heading, LessonEnding, LessonRun, LessonSummary, Observer};
+use crate::lesson::superspike::Learn;
 use crate::lesson::{Figures, LessonError, Method, Surroundings, Watch, report};
 use crate::log::Bar;
 use crate::run_folder::{RunFolder, file};
@@ -31,6 +32,9 @@ pub(super) fn run(
     refuse(args, method)?;
     super::use_threads(args.threads)?;
     let (mut sections, name, seed) = split(table)?;
+    if let Some(learn) = args.learn.filter(|_| method.learns_on_chip()) {
+        put_learn(&mut sections, learn);
+    }
     let chip = take_chip(args, method, &mut sections)?;
     let device = chip.as_ref().map(|selector| open_chip(args, selector)).transpose()?;
     let summary = device.as_ref().map(describe);
@@ -78,9 +82,10 @@ pub(super) fn run(
 /// A wrong key is a usage error; everything else keeps its class.
 fn failed(error: LessonError) -> CommandError {
     match error {
-        LessonError::Config(_) | LessonError::Value { .. } | LessonError::NoChip { .. } => {
-            CommandError::Usage(error.to_string())
-        }
+        LessonError::Config(_)
+        | LessonError::Value { .. }
+        | LessonError::NoChip { .. }
+        | LessonError::Unfit { .. } => CommandError::Usage(error.to_string()),
         LessonError::Interrupted => CommandError::Interrupted,
         other => CommandError::Other(other.into()),
     }
@@ -93,6 +98,12 @@ fn refuse(args: &Args, method: &Method) -> Result<(), CommandError> {
         ("--backward", args.backward.is_some()),
         ("--record", args.record.record.is_some()),
     ];
+    if args.learn == Some(Learn::OnChip) && !method.learns_on_chip() {
+        return Err(CommandError::Usage(format!(
+            "--learn on-chip: no device has a rule for learning.method = \"{}\"; leave it out, or use superspike",
+            method.name
+        )));
+    }
     match given.iter().find(|(_, given)| *given) {
         None => Ok(()),
         Some((name, _)) => Err(CommandError::Usage(format!(
@@ -118,6 +129,18 @@ fn split(mut table: toml::Table) -> Result<(toml::Table, String, u64), CommandEr
         learning.remove("method");
     }
     Ok((table, name, seed))
+}
+
+/// The place on the command line comes before the one in the file.
+fn put_learn(table: &mut toml::Table, learn: Learn) {
+    let section = table.entry("learning").or_insert_with(|| toml::Table::new().into());
+    if let Some(section) = section.as_table_mut() {
+        let place = match learn {
+            Learn::Host => "host",
+            Learn::OnChip => "on-chip",
+        };
+        section.insert("learn".into(), place.into());
+    }
 }
 
 /// Takes the selector out of the table; the command line comes first.

@@ -9,6 +9,7 @@ use crate::exit_code::ExitCode;
 use crate::expect::{Expectation, Verdict};
 use crate::experiment::{Backward, Experiment, WarmStart};
 use crate::lesson;
+use crate::lesson::superspike::Learn;
 use crate::log::Bar;
 use crate::run::{Ending, Outcome, Run, Watch};
 use crate::run_folder::{RunFolder, file, timestamp};
@@ -41,6 +42,10 @@ pub struct Args {
     /// Learn without a chip: the model runs the forward passes
     #[arg(long)]
     pub software: bool,
+    /// Where weights change: on the host, or in the device by its own rule, which superspike has
+    /// [default: the experiment's]
+    #[arg(long, value_name = "WHERE")]
+    pub learn: Option<Learn>,
     /// Override a value of the experiment, e.g. --set learning.rate=1e-3 (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -88,6 +93,12 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
     let table = table(args)?;
     if let Some(method) = lesson::method_of(&table) {
         return super::lesson::run(args, context, method, table);
+    }
+    if args.learn == Some(Learn::OnChip) {
+        return Err(CommandError::Usage(
+            "--learn on-chip: no device has a rule for learning.method = \"bptt\" and what is like it; leave it out, or use superspike"
+                .into(),
+        ));
     }
     let experiment = experiment(args, table)?;
     super::use_threads(args.threads)?;

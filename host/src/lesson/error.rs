@@ -42,6 +42,16 @@ pub enum LessonError {
         /// What is missing.
         why: &'static str,
     },
+    /// A chip that lacks what the method needs.
+    #[error("the chip cannot serve the method {method}: {problem}; {remedy}")]
+    Unfit {
+        /// The method.
+        method: &'static str,
+        /// What is missing, with numbers.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A number that is none, or beyond all bounds.
     #[error(
         "{unit} {epoch}: {what} is {got}: learning has run away; the state of {unit} {good} is kept. Learn more slowly (learning.rate), or start from smaller weights"

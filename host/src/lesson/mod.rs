@@ -112,9 +112,17 @@ pub struct Method {
     pub chip: bool,
 }
 
+impl Method {
+    /// Whether devices have a rule for it, so that a chip can learn by itself.
+    #[must_use]
+    pub fn learns_on_chip(&self) -> bool {
+        self.name == superspike::NAME
+    }
+}
+
 /// All methods that are lessons.
 pub const METHODS: &[Method] = &[
-    Method { name: "superspike", open: superspike::open, chip: false },
+    Method { name: superspike::NAME, open: superspike::open, chip: true },
     Method { name: "autoencoder", open: autoencoder::open, chip: false },
     Method { name: "ltts", open: ltts::open, chip: false },
     Method { name: "gif", open: gif::open, chip: false },

@@ -3,9 +3,10 @@
 
 use spikeloop_hal::wire::{
     Ack, CapabilitiesBody, Decoder, DeviceHealth, Digest, Digests, Flag, FlagSpan, FlagSpans,
-    Floor, Frame, Full, Header, Hello, Kind, MAX_BODY, Message, ParameterSpan, ParameterSpans,
-    RecordingHead, Refusal, RefusalCode, ResultBlock, ResultBlocks, RunBegin, RunEnd,
-    StimulusBlocks, TrialEnd, WeightSpan, WeightSpans, Writer, encoded_len,
+    Floor, Frame, Full, Header, Hello, Kind, Learn, MAX_BODY, Malformed, Message, ParameterSpan,
+    ParameterSpans, PlasticityRule, RecordingHead, Refusal, RefusalCode, ResultBlock, ResultBlocks,
+    RunBegin, RunEnd, StimulusBlocks, TrialEnd, WeightRequest, WeightSpan, WeightSpans, Writer,
+    encoded_len,
 };
 use spikeloop_hal::{
     Adc, Buffers, Capabilities, Identity, Law, Parameter, ParameterSpec, SpikeEvent, Unit,
@@ -266,6 +267,56 @@ fn what_version_2_added() {
     let body = CapabilitiesBody::new(0xDEAD_BEEF, 32, &caps, &mut scratch).unwrap();
     check_in(2, "capabilities", 0xBEEF, 0x1235, Message::Capabilities(body));
     assert_eq!((body.capabilities(), body.window), (Ok(caps), 32));
+}
+
+#[test]
+fn learning_in_the_device() {
+    let feedback: Vec<u8> =
+        [4096_i16, -2048, 0, 32767].iter().flat_map(|b| b.to_le_bytes()).collect();
+    let rule = PlasticityRule {
+        inputs: 100,
+        hidden_first: 0,
+        hidden: 4,
+        output_first: 4,
+        outputs: 1,
+        decay: 64238,
+        follow: 655,
+        keep: 64996,
+        rate: 256,
+        slope: 37,
+        threshold: 150,
+        delay: 1,
+        weight_limit: 127,
+        feedback: &feedback,
+    };
+    check_in(2, "plasticity", 9, 3, Message::Plasticity(rule));
+    let errors = [SpikeEvent::new(83, 1), SpikeEvent::new(783, 0), SpikeEvent::new(783, 0)];
+    let whole = body(|out| Learn::pack(70000, true, &errors, 1, out).map(drop));
+    let message = Message::decode(Kind::Learn as u8, &whole).unwrap();
+    check_in(2, "learn", 10, 3, message);
+    let Message::Learn(learn) = message else { panic!("{message:?}") };
+    assert_eq!((learn.trial, learn.more, learn.update), (70000, false, true));
+    let read: Vec<SpikeEvent> = learn.events().unwrap().map(Result::unwrap).collect();
+    assert_eq!(read, errors);
+    // Room for one event only.
+    let mut bytes = [0; 10 + 7];
+    let mut part = Writer::new(&mut bytes);
+    let errors = [SpikeEvent::new(0, 7), SpikeEvent::new(1, 1)];
+    assert_eq!(Learn::pack(70000, true, &errors, 3, &mut part), Ok(1));
+    let message = Message::decode(Kind::Learn as u8, part.written()).unwrap();
+    check_in(2, "learn_more", 11, 3, message);
+    let request = WeightRequest { row: 260, first: 4, count: 48 };
+    check_in(2, "read_weights", 12, 3, Message::ReadWeights(request));
+    let span = body(|out| WeightSpan::write(260, 4, &[-127, 0, 5], out));
+    let message = Message::LearnedWeights(WeightSpans::new(&span).unwrap());
+    check_in(2, "learned_weights", 4, 13, message);
+    // Feedback of another size than the neurons say, and an update before the last errors.
+    let mut short = body(|out| Message::Plasticity(rule).encode(out));
+    short.pop();
+    assert_eq!(Message::decode(Kind::Plasticity as u8, &short), Err(Malformed::Truncated));
+    let mut both = whole.clone();
+    both[8] = 3;
+    assert_eq!(Message::decode(Kind::Learn as u8, &both), Err(Malformed::Reserved));
 }
 
 #[test]

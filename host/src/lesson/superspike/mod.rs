@@ -1,23 +1,27 @@
-//! SuperSpike as a lesson: raster tasks and the spiking exclusive or, in software. The rule itself is
-//! [`spikeloop_models::method::superspike`].
+//! SuperSpike as a lesson: raster tasks and the spiking exclusive or, in software, with a chip that runs
+//! the trials, or learning in the device. The rule itself is [`spikeloop_models::method::superspike`].
 //!
-//! An epoch is a trial: once around the raster, or one episode of patterns. Trials follow each other
-//! without a gap unless `learning.rest` is set.
+//! An epoch is a trial: once around the raster, or one episode of patterns. In software trials follow
+//! each other without a gap unless `learning.rest` is set; on a chip every trial begins at rest.
 
+mod chip;
 mod config;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Course, Network, SsbmTask, SuperSpikeExperiment, Task};
+pub use config::{ChipSection, Course, Learn, Network, SsbmTask, SuperSpikeExperiment, Task};
 
 use crate::lesson::{Figures, Lesson, LessonError, State, Surroundings, Watch};
 use crate::picture::{Raster, RasterPanel};
+use chip::Board;
 use spikeloop_models::SpikeTrains;
 use spikeloop_models::method::superspike::{
-    EulerNet, SuperSpike, Teacher, TrialOutcome, on_target,
+    Activity, EulerNet, Feedback, SuperSpike, Teacher, TrialOutcome, on_target,
 };
 use spikeloop_models::task::spiking_xor::XorEpisode;
 
+/// As in `learning.method`.
+pub const NAME: &str = "superspike";
 /// Costs and successes at the end are means over so many last trials.
 const LAST: usize = 100;
 /// Episodes of the test, numbered from [`TEST`].
@@ -55,24 +59,33 @@ struct SuperSpikeLesson {
     seed: u64,
     learner: SuperSpike<f32>,
     net: EulerNet<f32>,
+    board: Option<Board>,
     material: Material,
+    activity: Activity<f32>,
     /// Cost of each trial, and how well it was solved: 0 to 1.
     costs: Vec<f64>,
     solved: Vec<f64>,
     /// The trial that was run last, for the picture.
     shown: TrialOutcome,
+    /// Trials between two updates.
+    block: usize,
 }
 
 /// Makes the lesson.
 ///
 /// # Errors
-/// What is wrong with the sections or the data.
+/// What is wrong with the sections, the data or the chip.
 pub fn open(
     table: toml::Table,
     surroundings: Surroundings<'_>,
 ) -> Result<Box<dyn Lesson>, LessonError> {
-    let experiment = SuperSpikeExperiment::parse(table)?;
+    let mut experiment = SuperSpikeExperiment::parse(table)?;
     let seed = surroundings.seed;
+    if surroundings.chip.is_some() {
+        // Spikes are counted from the start of a trial on the chip: lines have no delay of their own.
+        experiment.rule.input_delay_ms = 0.0;
+        experiment.course.rest = true;
+    }
     let material = material(&experiment, seed, surroundings.data)?;
     let outputs = match &material {
         Material::Raster { targets, .. } => targets.units(),
@@ -84,16 +97,70 @@ pub fn open(
         hidden => vec![inputs.units(), hidden, outputs],
     };
     let learner = SuperSpike::new(experiment.rule.clone(), &sizes, seed)?;
-    Ok(Box::new(SuperSpikeLesson {
+    let steps = experiment.rule.steps(experiment.rule.block_ms).max(1);
+    let block = steps / inputs.steps();
+    let mut board = surroundings
+        .chip
+        .map(|device| Board::new(device.chip, &experiment, &sizes, inputs.steps()))
+        .transpose()?;
+    if experiment.course.learn == Learn::OnChip {
+        on_chip_fits(&experiment, steps, inputs.steps())?;
+        let Some(board) = &mut board else {
+            return Err(LessonError::Value {
+                key: "learning.learn",
+                got: "on-chip".into(),
+                must: "\"host\" without a chip: name one that learns with --chip",
+            });
+        };
+        board.write(&learner)?;
+        board.teach(&experiment, &learner, steps)?;
+    }
+    let mut lesson = SuperSpikeLesson {
         net: EulerNet::new(&experiment.rule, &sizes),
+        activity: Activity::new(&sizes),
         experiment,
         seed,
         learner,
+        board,
         material,
         costs: Vec::new(),
         solved: Vec::new(),
         shown: TrialOutcome::default(),
-    }))
+        block,
+    };
+    if lesson.on_chip() {
+        // The device has the weights; the learner here only measures costs.
+        lesson.learner.set_learning(false);
+    }
+    Ok(Box::new(lesson))
+}
+
+/// What integers in a device cannot do is refused before the first trial.
+fn on_chip_fits(
+    experiment: &SuperSpikeExperiment,
+    block: usize,
+    trial: usize,
+) -> Result<(), LessonError> {
+    let rule = &experiment.rule;
+    let refuse = |key, got: String, must| Err(LessonError::Value { key, got, must });
+    if rule.feedback == Feedback::Symmetric && experiment.network.hidden > 0 {
+        let must = "\"random\" or \"uniform\" to learn in the device: its feedback is fixed";
+        return refuse("learning.feedback", "symmetric".into(), must);
+    }
+    if rule.rho > 0.0 {
+        let must = "0 to learn in the device, which has no such regulariser";
+        return refuse("learning.rho", rule.rho.to_string(), must);
+    }
+    if !rule.straight_through || rule.sigma_at_spikes || !rule.rate_drops_s.is_empty() {
+        let must = "left at straight-through = true, sigma-at-spikes = false and no rate-drops-s to \
+                    learn in the device";
+        return refuse("learning", "another rule".into(), must);
+    }
+    if !block.is_multiple_of(trial) {
+        let must = "a whole number of trials to learn in the device";
+        return refuse("learning.block-ms", rule.block_ms.to_string(), must);
+    }
+    Ok(())
 }
 
 fn material(
@@ -117,6 +184,10 @@ fn material(
 }
 
 impl SuperSpikeLesson {
+    fn on_chip(&self) -> bool {
+        self.experiment.course.learn == Learn::OnChip
+    }
+
     /// Takes the episode of trial `number`; rasters are always the same.
     fn prepare(&mut self, number: u64) -> Result<(), LessonError> {
         if let (Material::Xor { episode }, Task::SpikingXor(task)) =
@@ -127,13 +198,33 @@ impl SuperSpikeLesson {
         Ok(())
     }
 
-    fn trial(&mut self) -> Result<TrialOutcome, LessonError> {
+    /// One trial; on the chip if there is one.
+    fn trial(&mut self, correct: bool, update: bool) -> Result<TrialOutcome, LessonError> {
         if self.experiment.course.rest {
             self.learner.rest();
             self.net.reset();
         }
         let (inputs, teacher) = (self.material.inputs(), self.material.teacher());
-        Ok(self.learner.trial(&mut self.net, inputs, teacher)?)
+        let Some(board) = &mut self.board else {
+            return Ok(self.learner.trial(&mut self.net, inputs, teacher)?);
+        };
+        if self.experiment.course.learn == Learn::Host {
+            board.write(&self.learner)?;
+        }
+        board.run(inputs)?;
+        let mut outcome = self.learner.begin_trial(teacher);
+        let (mut next, mut history, mut errors) = (0, board.history(), Vec::new());
+        for step in 0..inputs.steps() {
+            board.activity(inputs, step, &mut next, &mut self.activity, &mut history);
+            self.learner.judged(&mut self.activity, teacher, step, &mut outcome);
+            let found = self.activity.errors.iter();
+            errors.extend(found.map(|(id, sign)| (step as u32, *id, *sign < 0.0)));
+        }
+        self.learner.end_trial(&mut outcome);
+        if correct && self.experiment.course.learn == Learn::OnChip {
+            board.correct(&errors, update)?;
+        }
+        Ok(outcome)
     }
 
     /// How well a trial was done, 0 to 1.
@@ -175,7 +266,8 @@ impl Lesson for SuperSpikeLesson {
             return Err(LessonError::Interrupted);
         }
         self.prepare(epoch as u64)?;
-        let outcome = self.trial()?;
+        let update = (epoch + 1).is_multiple_of(self.block.max(1));
+        let outcome = self.trial(true, update)?;
         let success = self.success(&outcome);
         self.costs.push(outcome.cost);
         self.solved.push(success);
@@ -190,6 +282,9 @@ impl Lesson for SuperSpikeLesson {
     }
 
     fn finish(&mut self) -> Result<Figures, LessonError> {
+        if let Some(board) = &mut self.board {
+            board.read_back(&mut self.learner)?;
+        }
         let mut figures = vec![
             ("final_cost", mean_of_last(&self.costs, LAST)),
             ("last100_accuracy", mean_of_last(&self.solved, LAST)),
@@ -203,16 +298,25 @@ impl Lesson for SuperSpikeLesson {
             let mut right = 0.0;
             for k in 0..TEST_EPISODES {
                 self.prepare(TEST + k)?;
-                let outcome = self.trial()?;
+                let outcome = self.trial(false, false)?;
                 right += self.success(&outcome);
                 self.shown = outcome;
             }
             figures.push(("test_accuracy", right / TEST_EPISODES as f64));
         }
+        if let Some(board) = &self.board {
+            let (dropped, clipped, stalled) = board.counters();
+            figures.push(("dropped_events", dropped as f64));
+            figures.push(("clipped_weights", clipped as f64));
+            figures.push(("stalled_trials", stalled as f64));
+        }
         Ok(figures)
     }
 
     fn save(&self, state: &mut State) {
+        if self.on_chip() {
+            state.put_text("on_chip", true);
+        }
         let parts = self.learner.state().into_iter().map(|(name, v)| (format!("rule.{name}"), v));
         let neurons = self.net.state().into_iter().map(|(name, v)| (format!("net.{name}"), v));
         let mut names = Vec::new();
@@ -227,9 +331,16 @@ impl Lesson for SuperSpikeLesson {
         state.put("costs", &[self.costs.len()], self.costs.iter().copied());
         state.put("solved", &[self.solved.len()], self.solved.iter().copied());
         state.put_text("trials", self.costs.len());
+        state.put_text("chip_trials", self.board.as_ref().map_or(0, Board::trials));
     }
 
     fn restore(&mut self, state: &State) -> Result<(), LessonError> {
+        if self.on_chip() {
+            return Err(LessonError::State {
+                name: "on_chip".into(),
+                problem: "what a device has learned stays in the device: start a new run".into(),
+            });
+        }
         let wrong = |name: &str| LessonError::State {
             name: name.to_owned(),
             problem: "does not fit this network".into(),
@@ -247,6 +358,9 @@ impl Lesson for SuperSpikeLesson {
         let trials: usize = state.text("trials")?;
         self.costs = state.array("costs", &[trials])?;
         self.solved = state.array("solved", &[trials])?;
+        if let Some(board) = &mut self.board {
+            board.set_trials(state.text("chip_trials")?);
+        }
         Ok(())
     }
 

@@ -103,12 +103,7 @@ impl<F: Real> EulerNet<F> {
     }
 
     /// One step; `inputs` spike in it. Fills all of `activity` but the errors.
-    pub fn step(
-        &mut self,
-        layers: &[Synapses<F>],
-        inputs: &[u16],
-        activity: &mut Activity<F>,
-    ) {
+    pub fn step(&mut self, layers: &[Synapses<F>], inputs: &[u16], activity: &mut Activity<F>) {
         let tiny = F::of(super::trace::TINY);
         for (k, (population, layer)) in self.populations.iter_mut().zip(layers).enumerate() {
             let Population { units, membrane, current, held } = population;

@@ -1,0 +1,64 @@
+//! Learning in the device, from the host's side.
+
+use super::Session;
+use super::exchange::Order;
+use crate::chip::Plastic;
+use crate::error::Error;
+use crate::event::SpikeEvent;
+use crate::wire::{Kind, Message, PlasticityRule, WeightRequest, address_bits};
+
+impl Plastic for Session {
+    fn set_rule(&mut self, rule: &PlasticityRule<'_>) -> Result<(), Error> {
+        self.look()?;
+        let needed = rule.encoded_len();
+        let limit = self.encoder.limit();
+        if needed > limit {
+            return Err(Error::Rule { needed, limit });
+        }
+        self.encoder.message(&Message::Plasticity(*rule));
+        let parcel = self.encoder.take();
+        self.send(Order { parcel, run: None, ping: false })?;
+        let outputs = 2 * u32::from(rule.outputs);
+        self.error_bits = address_bits(u16::try_from(outputs).unwrap_or(u16::MAX));
+        Ok(())
+    }
+
+    fn learn(&mut self, trial: u64, update: bool, errors: &[SpikeEvent]) -> Result<(), Error> {
+        self.look()?;
+        self.encoder.errors(trial, update, errors, self.error_bits);
+        let parcel = self.encoder.take();
+        self.send(Order { parcel, run: None, ping: false })
+    }
+
+    fn read_weights(&mut self, row: u16, first: u16, count: u16) -> Result<Vec<i8>, Error> {
+        self.look()?;
+        let mut codes = Vec::with_capacity(usize::from(count));
+        while codes.len() < usize::from(count) {
+            let done = codes.len() as u16;
+            let part = (count - done).min(WeightRequest::MOST);
+            let request = WeightRequest { row, first: first + done, count: part };
+            self.encoder.message(&Message::ReadWeights(request));
+            let parcel = self.encoder.take();
+            self.weights = None;
+            self.send(Order { parcel, run: None, ping: true })?;
+            let came = loop {
+                if let Some(codes) = self.weights.take() {
+                    break codes;
+                }
+                self.wait()?;
+            };
+            if came.len() != usize::from(part) {
+                let kind = Kind::LearnedWeights as u8;
+                return Err(Error::Malformed { kind, why: crate::wire::Malformed::Truncated });
+            }
+            codes.extend(came);
+        }
+        // What the device holds is what the next difference is taken from.
+        let row = usize::from(row);
+        if row < self.device.sources() {
+            let held = self.device.row_mut(row).iter_mut().skip(usize::from(first));
+            held.zip(&codes).for_each(|(held, code)| *held = *code);
+        }
+        Ok(codes)
+    }
+}
