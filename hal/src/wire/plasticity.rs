@@ -52,8 +52,9 @@ impl<'a> PlasticityRule<'a> {
     /// # Errors
     /// [`Malformed::Truncated`] or [`Malformed::Trailing`] if there are not `outputs · hidden`.
     pub fn with_feedback(mut self, bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let needed = 2 * usize::from(self.outputs) * usize::from(self.hidden);
-        match bytes.len().cmp(&needed) {
+        // In 64 bits: two large counts would overflow the word of a small device.
+        let needed = 2 * u64::from(self.outputs) * u64::from(self.hidden);
+        match (bytes.len() as u64).cmp(&needed) {
             core::cmp::Ordering::Less => Err(Malformed::Truncated),
             core::cmp::Ordering::Greater => Err(Malformed::Trailing),
             core::cmp::Ordering::Equal => {
