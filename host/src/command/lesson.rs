@@ -63,9 +63,14 @@ pub(super) fn run(
     match ending {
         LessonEnding::Interrupted(epochs) => {
             let path = run.folder().path().display();
-            tracing::warn!(
-                "interrupted after {epochs}; what was saved last goes on with: spikeloop train --resume --out {path}"
-            );
+            match run.can_go_on() {
+                true => tracing::warn!(
+                    "interrupted after {epochs}; what was saved last goes on with: spikeloop train --resume --out {path}"
+                ),
+                false => tracing::warn!(
+                    "interrupted after {epochs}; what the device has learned stays in the device: this run cannot go on"
+                ),
+            }
             Err(CommandError::Interrupted)
         }
         LessonEnding::Complete(summary) => {

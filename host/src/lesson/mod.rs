@@ -84,6 +84,11 @@ pub trait Lesson {
     /// configuration goes on with the same bits.
     fn save(&self, state: &mut State);
 
+    /// Whether that is all it takes to go on: not where a device has learned by itself.
+    fn can_go_on(&self) -> bool {
+        true
+    }
+
     /// Takes it back.
     ///
     /// # Errors

@@ -141,6 +141,12 @@ impl LessonRun {
         &self.folder
     }
 
+    /// Whether a run that was interrupted can go on.
+    #[must_use]
+    pub fn can_go_on(&self) -> bool {
+        self.lesson.can_go_on()
+    }
+
     /// Learns to the end, or until the user interrupts.
     ///
     /// # Errors

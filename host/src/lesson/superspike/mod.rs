@@ -314,9 +314,6 @@ impl Lesson for SuperSpikeLesson {
     }
 
     fn save(&self, state: &mut State) {
-        if self.on_chip() {
-            state.put_text("on_chip", true);
-        }
         let parts = self.learner.state().into_iter().map(|(name, v)| (format!("rule.{name}"), v));
         let neurons = self.net.state().into_iter().map(|(name, v)| (format!("net.{name}"), v));
         let mut names = Vec::new();
@@ -334,11 +331,17 @@ impl Lesson for SuperSpikeLesson {
         state.put_text("chip_trials", self.board.as_ref().map_or(0, Board::trials));
     }
 
+    fn can_go_on(&self) -> bool {
+        !self.on_chip()
+    }
+
     fn restore(&mut self, state: &State) -> Result<(), LessonError> {
         if self.on_chip() {
-            return Err(LessonError::State {
-                name: "on_chip".into(),
-                problem: "what a device has learned stays in the device: start a new run".into(),
+            return Err(LessonError::Unfit {
+                method: NAME,
+                problem: "what a device has learned stays in the device, so a run cannot go on"
+                    .into(),
+                remedy: "start a new run in another folder (--out)",
             });
         }
         let wrong = |name: &str| LessonError::State {

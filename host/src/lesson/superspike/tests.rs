@@ -164,6 +164,9 @@ fn a_chip_learns_in_the_loop_and_by_itself_behind_the_wire() {
         lesson.save(&mut after);
         // What the device has learned is read back at the end.
         assert_eq!(before == after, learn == "host");
+        assert_eq!(lesson.can_go_on(), learn == "host");
+        let said = lesson.restore(&after).err().map(|error| error.to_string());
+        assert_eq!(said.is_some_and(|text| text.contains("--out")), learn == "on-chip");
     }
 }
 
