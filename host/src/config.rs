@@ -84,6 +84,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("rates", include_str!("../experiments/rates.toml")),
     ("first-spike-mnist", include_str!("../experiments/first-spike-mnist.toml")),
     ("first-spike-logic", include_str!("../experiments/first-spike-logic.toml")),
+    ("first-spike-iris", include_str!("../experiments/first-spike-iris.toml")),
     ("first-spike-yinyang", include_str!("../experiments/first-spike-yinyang.toml")),
 ];
 

@@ -2,7 +2,7 @@
 //!
 //! [`load`] turns a [`DataSpec`] into a [`Dataset`]: spike times are computed once, and a batch only
 //! needs [`Split::encode`]. Some sets ([`DataName`]) need no files (Yin-Yang and random manifolds from their
-//! generators, the 8×8 digits inside the binary); others read published files and refuse others by
+//! generators, the 8×8 digits and the irises inside the binary); others read published files and refuse others by
 //! checksum, but for spoken digits, which are any HDF5 files of their layout.
 //!
 //! ```
@@ -24,6 +24,7 @@ mod full;
 mod idx;
 mod images;
 pub mod invitro;
+mod iris;
 mod latency;
 mod mersenne;
 mod motion;
@@ -34,6 +35,7 @@ mod rotation;
 mod shd;
 mod spec;
 pub mod ssbm;
+mod stratified;
 mod yin_yang;
 
 use std::path::{Path, PathBuf};
@@ -236,6 +238,7 @@ pub fn load(spec: &DataSpec, data_dir: Option<&Path>) -> Result<Dataset, DataErr
     match spec.name {
         DataName::Yinyang => yin_yang::load(spec, copies),
         DataName::Digits => digits::load(spec, copies),
+        DataName::Iris => iris::load(spec, copies),
         DataName::Mnist16 => images::load(spec, Family::Mnist, copies, data_dir),
         DataName::Fashion16 => images::load(spec, Family::Fashion, copies, data_dir),
         DataName::MnistLatency => latency::load(spec, Family::Mnist, data_dir),
@@ -255,6 +258,7 @@ pub fn load_features(spec: &DataSpec) -> Result<Dataset, DataError> {
     match spec.name {
         DataName::Yinyang => yin_yang::load_features(spec),
         DataName::Digits => digits::load_features(spec),
+        DataName::Iris => iris::load_features(spec),
         other => Err(DataError::Key { key: "features", set: other.as_str() }),
     }
 }

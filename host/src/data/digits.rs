@@ -8,7 +8,7 @@ use std::io::Read;
 
 use spikeloop_models::encode::{Grid, Origin, SpikeTimes, latency_table};
 
-use super::mersenne::Mersenne;
+use super::stratified::split_indices;
 use super::{Analog, DataError, DataName, DataSpec, Dataset, Split, arrange};
 
 const PACKED: &[u8] = include_bytes!("digits.bin.gz");
@@ -16,8 +16,6 @@ const PACKED: &[u8] = include_bytes!("digits.bin.gz");
 const COUNT: usize = 1797;
 /// Pixels of a digit.
 const PIXELS: usize = 64;
-/// One of so many digits of each class is for testing.
-const TEST_SHARE: usize = 5;
 /// Seed of the fixed split.
 const SPLIT_SEED: u32 = 1797;
 
@@ -32,22 +30,6 @@ pub(super) fn records() -> Vec<([u8; PIXELS], u16)> {
         (pixels, u16::from(bytes[PIXELS]))
     };
     raw.chunks_exact(PIXELS + 1).map(record).collect()
-}
-
-/// Indices of training and test samples, shuffled; each class is split in the same proportion.
-fn split_indices(labels: &[u16]) -> [Vec<usize>; 2] {
-    let mut order: Vec<usize> = (0..labels.len()).collect();
-    let mut generator = Mersenne::new(SPLIT_SEED);
-    for i in (1..order.len()).rev() {
-        order.swap(i, generator.below(i as u32 + 1) as usize);
-    }
-    let mut seen = [0_usize; 10];
-    let (test, train) = order.into_iter().partition(|&i| {
-        let count = &mut seen[usize::from(labels[i]) % 10];
-        *count += 1;
-        *count % TEST_SHARE == 0
-    });
-    [train, test]
 }
 
 /// Spike times of the digits `indices`, each pixel `copies` times.
@@ -93,7 +75,8 @@ fn assemble(
 ) -> Result<Dataset, DataError> {
     let records = records();
     let labels: Vec<u16> = records.iter().map(|r| r.1).collect();
-    let [train, test] = split_indices(&labels).map(|indices| split(&records, &indices, copies));
+    let [train, test] =
+        split_indices(&labels, SPLIT_SEED).map(|indices| split(&records, &indices, copies));
     let [train, validation, test] = arrange(spec, train, test)?;
     Ok(Dataset {
         name: DataName::Digits,

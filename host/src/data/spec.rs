@@ -10,6 +10,8 @@ pub enum DataName {
     Yinyang,
     /// 1797 handwritten digits of 8×8 pixels, inside the binary.
     Digits,
+    /// 150 irises of three species, four features, inside the binary (Fisher 1936).
+    Iris,
     /// MNIST cropped and resampled to 16×16 pixels (Cramer et al., PNAS 2022).
     Mnist16,
     /// Fashion-MNIST, prepared in the same way.
@@ -28,9 +30,10 @@ pub enum DataName {
 
 impl DataName {
     /// Every known data set.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Yinyang,
         Self::Digits,
+        Self::Iris,
         Self::Mnist16,
         Self::Fashion16,
         Self::MnistLatency,
@@ -46,6 +49,7 @@ impl DataName {
         match self {
             Self::Yinyang => "yinyang",
             Self::Digits => "digits",
+            Self::Iris => "iris",
             Self::Mnist16 => "mnist16",
             Self::Fashion16 => "fashion16",
             Self::MnistLatency => "mnist-latency",
@@ -58,12 +62,12 @@ impl DataName {
 
     /// Whether each input can be repeated.
     pub(super) fn has_copies(self) -> bool {
-        matches!(self, Self::Yinyang | Self::Digits | Self::Mnist16 | Self::Fashion16)
+        matches!(self, Self::Yinyang | Self::Digits | Self::Iris | Self::Mnist16 | Self::Fashion16)
     }
 
     /// How often each input is repeated unless the specification says otherwise.
     pub(super) fn default_copies(self) -> usize {
-        if self == Self::Yinyang { 5 } else { 1 }
+        if matches!(self, Self::Yinyang | Self::Iris) { 5 } else { 1 }
     }
 }
 
@@ -90,7 +94,7 @@ pub struct DataSpec {
     /// test set stays untouched (Yin-Yang: from its published validation set); 0 by default.
     #[serde(default)]
     pub validation: usize,
-    /// How often each input is repeated, 1 to 255; 5 for Yin-Yang and 1 for images by default.
+    /// How often each input is repeated, 1 to 255; 5 for Yin-Yang and irises, 1 for images by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copies: Option<usize>,
     /// What random manifolds are like; those of the published example by default.

@@ -27,6 +27,8 @@ pub(super) enum Name {
     /// Spike times in µs, as for the other methods.
     Digits,
     /// Spike times in µs, as for the other methods.
+    Iris,
+    /// Spike times in µs, as for the other methods.
     Mnist16,
     /// Spike times in µs, as for the other methods.
     Fashion16,
@@ -67,7 +69,7 @@ pub(super) struct TaskConfig {
     /// their own, so a chip with weights that end early can add them up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     copies: Option<usize>,
-    /// When the features of `yinyang` and `digits` spike; by default the times of the other methods, in µs.
+    /// When the features of `yinyang`, `digits` and `iris` spike; by default the times of the other methods, in µs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     times: Option<FeatureTimes>,
 }
@@ -124,6 +126,7 @@ impl TaskConfig {
             (Name::Logic, problem) => self.logic(problem.unwrap_or(Logic::Xor), seed),
             (Name::Yinyang, _) => self.grid(DataName::Yinyang, data),
             (Name::Digits, _) => self.grid(DataName::Digits, data),
+            (Name::Iris, _) => self.grid(DataName::Iris, data),
             (Name::Mnist16, _) => self.grid(DataName::Mnist16, data),
             (Name::Fashion16, _) => self.grid(DataName::Fashion16, data),
         }
@@ -131,7 +134,7 @@ impl TaskConfig {
 
     /// Copies and times of features belong to some tasks only.
     fn check_repeats(&self) -> Result<(), LessonError> {
-        let features = matches!(self.name, Name::Yinyang | Name::Digits);
+        let features = matches!(self.name, Name::Yinyang | Name::Digits | Name::Iris);
         let own = matches!(self.name, Name::Mnist | Name::FashionMnist | Name::Logic);
         let value = |key, got: String, must| Err(LessonError::Value { key, got, must });
         if let Some(copies) = self.copies
@@ -146,7 +149,7 @@ impl TaskConfig {
         match features && fine && times.early < late {
             true => Ok(()),
             false => {
-                let must = "for yinyang or digits, at least 0, and early before late";
+                let must = "for yinyang, digits or iris, at least 0, and early before late";
                 value("task.times", format!("{times:?}"), must)
             }
         }
