@@ -66,6 +66,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("superspike-poisson", include_str!("../experiments/superspike-poisson.toml")),
     ("superspike-chip", include_str!("../experiments/superspike-chip.toml")),
     ("superspike-auryn", include_str!("../experiments/superspike-auryn.toml")),
+    ("superspike-oxford", include_str!("../experiments/superspike-oxford.toml")),
     ("superspike-xor", include_str!("../experiments/superspike-xor.toml")),
     ("autoencoder", include_str!("../experiments/autoencoder.toml")),
     ("ltts-trajectory", include_str!("../experiments/ltts-trajectory.toml")),

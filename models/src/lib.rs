@@ -143,6 +143,7 @@ pub mod regularise;
 pub mod spike_train;
 pub mod surrogate;
 pub mod task;
+pub mod van_rossum;
 
 pub use error::{ModelError, Result};
 pub use layer::{Layer, LayerSpec};

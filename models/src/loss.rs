@@ -9,23 +9,23 @@
 //! every step       L = mean over t ≥ 1 of the cross-entropy of scale · O[t]
 //! L = −ln p_y      ∂L/∂logits_k = p_k − [k = y]
 //!
+//! penalty          + ρ mean_k (max_t O[t, k])², with the maximum over time: outputs stay within what a
+//!                  converter reads
 //! focal            L = −(1 − p_y)^γ ln p_y of one of the first three (Lin et al. 2017): samples
 //!                  that are already right count less; γ = 0 is the cross-entropy
 //! mean square      L = mean over t ≥ 1 and k of ½ (scale · O[t, k] − [k = y])²
 //! smooth L1        the same with d²/2 where |d| < 1 and |d| − ½ elsewhere (Kaiser et al. 2020)
 //! ```
 //!
-//! Losses on spike trains and spike times, for methods that have them: [`van_rossum`],
-//! [`first_spike`].
+//! The distance of spike trains is [`van_rossum`](crate::van_rossum); losses on spike times are those
+//! of [`first_spike`](crate::method::first_spike::loss).
 //!
 //! **Ties.** With a silent hidden layer all outputs are 0 at all times. Taking the first index would
 //! choose the initial state, where no gradient exists, and a deterministic network would never
 //! learn. Noise `N(0, tie_noise)` from a counter-based hash of (key, sample, step, class) therefore
 //! decides which step is the maximum; the value of the maximum is the clean one.
 
-pub mod first_spike;
 mod maximum;
-pub mod van_rossum;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,11 @@ fn one() -> f64 {
 
 fn tie_noise() -> f64 {
     TIE_NOISE
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn none(x: &f64) -> bool {
+    *x == 0.0
 }
 
 fn gamma() -> f64 {
@@ -73,6 +78,9 @@ pub enum Loss {
         /// Standard deviation of the noise that breaks ties, model units.
         #[serde(default = "tie_noise")]
         tie_noise: f64,
+        /// ρ of the penalty on large outputs, `ρ mean_k (max_t O)²`.
+        #[serde(default, skip_serializing_if = "none")]
+        amplitude: f64,
     },
     /// Cross-entropy of `scale · Σ_t O`.
     SumOverTime {
@@ -127,13 +135,13 @@ impl Loss {
     /// Maximum over time with a scale and the usual tie breaker.
     #[must_use]
     pub fn max_over_time(scale: f64) -> Self {
-        Self::MaxOverTime { scale, tie_noise: TIE_NOISE }
+        Self::MaxOverTime { scale, tie_noise: TIE_NOISE, amplitude: 0.0 }
     }
 
     /// Checks the parameters.
     ///
     /// # Errors
-    /// A scale that is not positive, a negative noise, a negative γ.
+    /// A scale that is not positive, a negative noise, penalty or γ.
     pub fn check(self) -> Result<()> {
         let fine = |what, got: f64, within: bool, must| {
             if got.is_finite() && within {
@@ -147,6 +155,8 @@ impl Loss {
         if let Self::MaxOverTime { tie_noise, .. } | Self::Focal { tie_noise, .. } = self {
             fine("loss.tie_noise", tie_noise, tie_noise >= 0.0, "it must not be negative")?;
         }
+        let amplitude = self.amplitude();
+        fine("loss.amplitude", amplitude, amplitude >= 0.0, "it must not be negative")?;
         if let Self::Focal { gamma, .. } = self {
             fine("loss.gamma", gamma, gamma >= 0.0, "it must not be negative")?;
         }
@@ -165,6 +175,11 @@ impl Loss {
             | Self::MeanSquare { scale }
             | Self::SmoothL1 { scale } => scale,
         }
+    }
+
+    /// Penalty on large outputs.
+    fn amplitude(self) -> f64 {
+        if let Self::MaxOverTime { amplitude, .. } = self { amplitude } else { 0.0 }
     }
 
     /// Which logits decide, with the noise that breaks ties of maxima, and γ of a focal loss;
@@ -253,11 +268,32 @@ impl Loss {
             let value = every_step(self, &readout, label, weight, adjoint, logits);
             return SampleLoss { value, predicted, last: end };
         }
-        let value = focal(logits, label, gamma);
+        let mut value = focal(logits, label, gamma);
         logits.iter_mut().for_each(|slope| *slope *= weight * scale);
+        if self.amplitude() > 0.0 {
+            value += penalise(&readout, self.amplitude(), &maximum.steps, weight, logits);
+        }
         let last = spread(&readout, over, &maximum.steps, logits, adjoint);
         SampleLoss { value, predicted, last }
     }
+}
+
+/// Adds the slopes of `ρ mean_k (max_t O)²` to those of the outputs and returns its value.
+fn penalise<F: Real>(
+    readout: &Readout<'_, F>,
+    amplitude: f64,
+    steps: &[usize],
+    weight: f64,
+    slopes: &mut [f64],
+) -> f64 {
+    let share = amplitude / slopes.len() as f64;
+    let mut sum = 0.0;
+    for (k, (slope, t)) in slopes.iter_mut().zip(steps).enumerate() {
+        let output = readout.row(*t)[k].wide();
+        *slope += weight * 2.0 * share * output;
+        sum += share * output * output;
+    }
+    sum
 }
 
 /// Logits of a readout; `steps` holds the states of the maxima.

@@ -249,7 +249,7 @@ proptest! {
                 LayerObservation { spikes: None, membrane: Some(o.clone()) },
             ],
         };
-        let loss = Loss::MaxOverTime { scale: 2.0, tie_noise: 0.0 };
+        let loss = Loss::MaxOverTime { scale: 2.0, tie_noise: 0.0, amplitude: 0.0 };
         let config = BpttConfig { loss, ..config(true) };
         let got = gradient(&network, &inputs, &[1], Some(&observation), config);
 

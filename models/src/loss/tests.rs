@@ -36,6 +36,7 @@ fn all() -> Vec<Loss> {
     let mut losses = cross_entropies().to_vec();
     losses.extend([Over::MaxOverTime, Over::SumOverTime, Over::LastStep].map(|o| focal(o, 2.0)));
     losses.extend([focal(Over::LastStep, 0.5), focal(Over::LastStep, 1.0)]);
+    losses.push(Loss::MaxOverTime { scale: 3.0, tie_noise: 0.0, amplitude: 0.4 });
     losses.extend([Loss::MeanSquare { scale: 1.5 }, Loss::SmoothL1 { scale: 2.5 }]);
     losses
 }
@@ -80,6 +81,9 @@ fn values_by_hand() {
     let last = evaluate(Loss::LastStep { scale: 10.0 }, &o, 1, &mut adjoint);
     assert!((last.value - expected).abs() < 1e-12);
     assert_eq!(last.predicted, 1);
+    // Maxima (0, 1, 0): the penalty adds 0.6 times the mean of their squares.
+    let loud = Loss::MaxOverTime { scale: 10.0, tie_noise: 0.0, amplitude: 0.6 };
+    assert!((evaluate(loud, &o, 1, &mut adjoint).value - expected - 0.2).abs() < 1e-12);
 }
 
 /// Outputs (0, 0.4, −2) for label 1: distances 0, −0.6, −2. Focal with γ = 0 is the cross-entropy,
@@ -117,8 +121,10 @@ fn parameters_are_checked_and_read() {
     let wrong = |loss: Loss| loss.check().unwrap_err().to_string();
     assert!(wrong(focal(Over::LastStep, -1.0)).contains("loss.gamma"));
     assert!(wrong(Loss::SmoothL1 { scale: 0.0 }).contains("loss.scale"));
-    let noisy = Loss::MaxOverTime { scale: 1.0, tie_noise: f64::NAN };
+    let noisy = Loss::MaxOverTime { scale: 1.0, tie_noise: f64::NAN, amplitude: 0.0 };
     assert!(wrong(noisy).contains("loss.tie_noise"));
+    let negative = Loss::MaxOverTime { scale: 1.0, tie_noise: 0.0, amplitude: -1.0 };
+    assert!(wrong(negative).contains("loss.amplitude"));
     assert!(all().into_iter().all(|loss| loss.check().is_ok()));
 }
 

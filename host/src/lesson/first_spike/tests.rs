@@ -44,6 +44,19 @@ fn an_interrupted_lesson_goes_on_with_the_same_bits() {
 }
 
 #[test]
+fn the_loss_can_ask_for_a_delay_between_the_outputs() {
+    let text = "[task]\nname = \"iris\"\ntimes = { early = 0.0, late = 1.0 }\n\
+                [network]\nhidden = [10]\npulses = 2\n[learning]\nepochs = 60\nbatch = 10\nrate = 1e-2\n\
+                teach = \"all\"\nloss = { kind = \"shift-invariant\", delay = 0.3 }\n";
+    let mut run = lesson(text).unwrap();
+    let losses: Vec<f64> = (0..60).map(|k| figure(&run.epoch(k, &Go).unwrap(), "loss")).collect();
+    assert!(losses[59] < 0.1 * losses[0], "{losses:?}");
+    assert!(figure(&run.finish().unwrap(), "test_accuracy") > 0.8);
+    let wrong = text.replace("delay = 0.3", "delay = -0.3");
+    assert!(lesson(&wrong).err().unwrap().to_string().contains("learning.loss.delay"));
+}
+
+#[test]
 fn the_network_of_the_best_epoch_is_tested() {
     let mut run = lesson(XOR).unwrap();
     let validated: Vec<f64> =

@@ -19,6 +19,7 @@ use spikeloop_models::method::superspike::{
     Activity, EulerNet, Feedback, SuperSpike, Teacher, TrialOutcome, on_target,
 };
 use spikeloop_models::task::spiking_xor::XorEpisode;
+use spikeloop_models::van_rossum::distance;
 
 /// As in `learning.method`.
 pub const NAME: &str = "superspike";
@@ -239,6 +240,22 @@ impl SuperSpikeLesson {
         }
     }
 
+    /// How far the spikes of a trial are from those that are wanted: half a unit for each that is missing
+    /// or too many, less for one that comes near. Sum over the outputs; nothing for windows.
+    fn distance(&self, outcome: &TrialOutcome) -> Option<f64> {
+        let Material::Raster { targets, wanted, .. } = &self.material else { return None };
+        let rule = &self.experiment.rule;
+        let times = |spikes: &[(u32, u16)]| {
+            let mut times = vec![Vec::new(); targets.units()];
+            for (step, id) in spikes {
+                times[usize::from(*id)].push(f64::from(*step) * rule.dt_ms);
+            }
+            times
+        };
+        let pairs = times(&outcome.spikes).into_iter().zip(times(wanted));
+        Some(pairs.map(|(found, wanted)| distance(&found, &wanted, rule.tau_mem_ms)).sum())
+    }
+
     fn success_name(&self) -> &'static str {
         match &self.material {
             Material::Raster { .. } => "solved_accuracy",
@@ -271,12 +288,13 @@ impl Lesson for SuperSpikeLesson {
         let success = self.success(&outcome);
         self.costs.push(outcome.cost);
         self.solved.push(success);
-        let figures = vec![
+        let mut figures = vec![
             ("cost", outcome.cost),
             ("spikes", outcome.spikes.len() as f64),
             ("hidden_spikes", outcome.hidden_spikes as f64),
             (self.success_name(), success),
         ];
+        figures.extend(self.distance(&outcome).map(|distance| ("van_rossum_distance", distance)));
         self.shown = outcome;
         Ok(figures)
     }

@@ -50,7 +50,10 @@ fn figure(figures: &Figures, name: &str) -> f64 {
 
 #[test]
 fn every_shipped_experiment_can_be_read_and_says_everything() {
-    for name in ["superspike-poisson", "superspike-chip", "superspike-auryn", "superspike-xor"] {
+    for name in
+        ["poisson", "chip", "auryn", "oxford", "xor"].map(|name| format!("superspike-{name}"))
+    {
+        let name = &name;
         let experiment = SuperSpikeExperiment::parse(sections(name, &[])).unwrap();
         let again = SuperSpikeExperiment::parse(experiment.table()).unwrap();
         assert_eq!(experiment, again, "{name}");
@@ -88,6 +91,18 @@ fn learning_in_the_device_needs_a_device_and_fixed_feedback() {
     assert!(error.contains("feedback is fixed"), "{error}");
     let error = open_with(&["learning.learn=on-chip", "learning.rho=1.0"]);
     assert!(error.contains("learning.rho"), "{error}");
+}
+
+/// Two target spikes cost half a unit each while nothing fires.
+#[test]
+fn the_distance_counts_spikes_that_are_missing() {
+    let folder = rasters();
+    let silent = sections("superspike-poisson", &["learning.init=0.0", "learning.rate=1e-9"]);
+    let mut lesson = open(silent, in_software(Some(folder.path()))).unwrap();
+    let figures = lesson.epoch(0, &GoOn).unwrap();
+    assert_eq!(figure(&figures, "spikes"), 0.0);
+    // 180 ms apart, with a kernel of 10 ms.
+    assert!((figure(&figures, "van_rossum_distance") - 1.0).abs() < 1e-6);
 }
 
 /// State and figures after `trials` trials, with a break before trial `cut`.

@@ -410,7 +410,7 @@ fn every_loss_and_regulariser_equals_central_differences() {
     let inputs = trains(4, 10, 5, 0.3, 6);
     let labels = labels(4, 3, 6);
     let network = rich(10);
-    let quiet = |scale| Loss::MaxOverTime { scale, tie_noise: 0.0 };
+    let quiet = |scale| Loss::MaxOverTime { scale, tie_noise: 0.0, amplitude: 0.0 };
     let losses = [
         quiet(10.0),
         Loss::SumOverTime { scale: 0.3 },
@@ -456,7 +456,7 @@ fn loss_and_regularisation_are_those_of_the_oracle() {
     for base in [LayerSpec::chip_grid(7), LayerSpec::tutorial(7), LayerSpec::stork(7)] {
         let network = network::<f64>(12, 6, &[base], 3, true, 8);
         let config = config(
-            Loss::MaxOverTime { scale: 10.0, tie_noise: 0.0 },
+            Loss::MaxOverTime { scale: 10.0, tie_noise: 0.0, amplitude: 0.0 },
             vec![
                 Regulariser::SpikeCountSquared { strength: 0.1 },
                 Regulariser::WeightSquared { strength: 0.1 },

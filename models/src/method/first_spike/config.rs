@@ -88,6 +88,21 @@ pub enum Teach {
     Wrong,
 }
 
+/// What the output times should be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum TimeLoss {
+    /// Cross-entropy of `softmax(−t/ξ)`: the true output first (Comsa et al. 2019).
+    #[default]
+    CrossEntropy,
+    /// Every other output this much later than the true one, wherever that is, by squares (used on
+    /// BrainScaleS-2 for Yin-Yang, with 0.3 τ).
+    ShiftInvariant {
+        /// Δ, in the unit of the spike times.
+        delay: f64,
+    },
+}
+
 /// Loss, limits and optimizer. The defaults are those of the released code of Comsa et al. (2019),
 /// made for the Boolean problems.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,6 +124,8 @@ pub struct LearningConfig {
     pub penalty_no_spike: f64,
     /// c of the penalty `c Σ t²` on the output spikes.
     pub penalty_output_time: f64,
+    /// What the output times should be.
+    pub loss: TimeLoss,
     /// ξ of the loss `softmax(−t/ξ)`, in the unit of the spike times.
     pub loss_scale: f64,
     /// Which samples teach.
@@ -132,6 +149,7 @@ impl Default for LearningConfig {
             clip_derivative: 0.0,
             penalty_no_spike: 1.0,
             penalty_output_time: 0.0,
+            loss: TimeLoss::CrossEntropy,
             loss_scale: 1.0,
             teach: Teach::Wrong,
             beta1: 0.9,
@@ -172,6 +190,9 @@ impl LearningConfig {
         not_negative("learning.penalty_no_spike", self.penalty_no_spike)?;
         not_negative("learning.penalty_output_time", self.penalty_output_time)?;
         positive("learning.loss_scale", self.loss_scale)?;
+        if let TimeLoss::ShiftInvariant { delay } = self.loss {
+            not_negative("learning.loss.delay", delay)?;
+        }
         positive("learning.epsilon", self.epsilon)?;
         for (what, got) in [("learning.beta1", self.beta1), ("learning.beta2", self.beta2)] {
             if !(0.0..1.0).contains(&got) {

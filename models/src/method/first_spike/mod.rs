@@ -73,7 +73,7 @@ mod step;
 use ndarray::Array2;
 use rayon::prelude::*;
 
-pub use config::{LearningConfig, NetworkConfig, Teach};
+pub use config::{LearningConfig, NetworkConfig, Teach, TimeLoss};
 pub use kernel::Kernel;
 pub use lambert::w0;
 pub use measured::Measured;
