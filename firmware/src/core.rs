@@ -75,6 +75,8 @@ pub struct Fault(pub u32);
 pub enum Unteachable {
     /// It never does.
     Never,
+    /// It does not have the rule of this number.
+    Rule(u8),
     /// It has not the memory.
     Beyond {
         /// What is needed.
@@ -96,7 +98,7 @@ pub enum Unteachable {
         /// The last one (its low half).
         last: u32,
     },
-    /// Error events that cannot be read.
+    /// Events that cannot be read.
     Malformed(u32),
     /// The device failed.
     Failed(Fault),
@@ -156,7 +158,7 @@ pub trait Core {
         Err(Unteachable::Never)
     }
 
-    /// Learns from errors of the trial that ended last. Only called while no trial is under way.
+    /// Learns from what the host says of the trial that ended last. Only called while no trial is under way.
     ///
     /// # Errors
     /// [`Unteachable`].

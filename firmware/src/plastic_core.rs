@@ -1,13 +1,13 @@
 //! A core that learns by itself around one that does not.
 //!
-//! It keeps what a trial left behind (input events, spikes, membranes), and when the host has sent the
-//! errors of that trial, [`Learner`] goes over it and the weights that changed are written to the core
+//! It keeps what a trial left behind (input events, spikes, membranes), and when the host has sent what
+//! that trial should have been, [`Learner`] goes over it and the weights that changed are written to the core
 //! inside. All memory is lent.
 
 use crate::core::{Core, Emit, Fault, Outcome, Progress, Trial, Unteachable, Write};
 use crate::plasticity::{Learner, Record, Rule, Source, Synapse, Unit, Weight};
 use spikeloop_hal::wire::{
-    Learn, PlasticityRule, WEIGHT_SPAN_HEAD, WeightSpan, WeightSpans, Writer,
+    Learn, PlasticityRule, RuleKind, WEIGHT_SPAN_HEAD, WeightSpan, WeightSpans, Writer,
 };
 use spikeloop_hal::{Capabilities, SpikeEvent};
 
@@ -20,7 +20,7 @@ pub struct PlasticMemory<'a> {
     pub units: &'a mut [Unit],
     /// One for every synapse of a rule.
     pub synapses: &'a mut [Synapse],
-    /// One for every pair of output and hidden neuron.
+    /// One for every number of a rule's feedback.
     pub feedback: &'a mut [i16],
     /// Input events of a trial.
     pub inputs: &'a mut [SpikeEvent],
@@ -28,7 +28,7 @@ pub struct PlasticMemory<'a> {
     pub spikes: &'a mut [SpikeEvent],
     /// Samples of a trial.
     pub samples: &'a mut [u16],
-    /// Errors of a trial.
+    /// Events that teach, of a trial.
     pub errors: &'a mut [SpikeEvent],
 }
 
@@ -143,6 +143,9 @@ impl<'a, C: Core> PlasticCore<'a, C> {
 
     /// Whether a rule fits this chip and this memory.
     fn check(&self, rule: &PlasticityRule<'_>) -> Result<(), Unteachable> {
+        if let RuleKind::Other(number) = rule.kind {
+            return Err(Unteachable::Rule(number));
+        }
         let at_most = |got: usize, limit: usize| match got <= limit {
             true => Ok(()),
             false => Err(Unteachable::Range { got: got as u32, limit: limit as u32 }),
@@ -158,6 +161,7 @@ impl<'a, C: Core> PlasticCore<'a, C> {
             at_most(end_hidden, usize::from(rule.output_first))?;
             at_most(1, usize::from(caps.recurrent))?;
         }
+        check_shape(rule)?;
         if rule.outputs == 0 || rule.weight_limit <= 0 || rule.delay == 0 {
             return Err(Unteachable::Range { got: 0, limit: 1 });
         }
@@ -174,7 +178,7 @@ impl<'a, C: Core> PlasticCore<'a, C> {
         room(numbers.sources(), self.sources.len())?;
         room(numbers.units(), self.units.len())?;
         room(numbers.synapses(), self.synapses.len())?;
-        room(numbers.hidden * numbers.outputs, self.feedback.len())
+        room(numbers.feedback(), self.feedback.len())
     }
 
     /// Whether the record is that of `trial`, whole, and as the rule needs it.
@@ -192,7 +196,7 @@ impl<'a, C: Core> PlasticCore<'a, C> {
         self.spikes.check()?;
         self.samples.check()?;
         let needed = rule.units() * last.duration as usize;
-        if self.samples.len != needed {
+        if self.samples.len != needed && rule.reads_membranes() {
             let got = self.samples.len as u32;
             return Err(Unteachable::Range { got, limit: needed as u32 });
         }
@@ -213,6 +217,24 @@ impl<'a, C: Core> PlasticCore<'a, C> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a rule has the parts that its kind needs, and no others.
+fn check_shape(rule: &PlasticityRule<'_>) -> Result<(), Unteachable> {
+    let at_most = |got: u16, limit: u16| match got <= limit {
+        true => Ok(()),
+        false => Err(Unteachable::Range { got: u32::from(got), limit: u32::from(limit) }),
+    };
+    at_most(rule.shared, if rule.hidden > 0 { rule.inputs } else { 0 })?;
+    let alone = rule.kind == RuleKind::TargetSpikes && rule.hidden == 0;
+    at_most(u16::from(rule.own), u16::from(alone))?;
+    match rule.kind {
+        RuleKind::LocalReadouts if rule.classes == 0 => {
+            Err(Unteachable::Range { got: 0, limit: 1 })
+        }
+        RuleKind::LocalReadouts => Ok(()),
+        _ => at_most(rule.classes, 0),
     }
 }
 
@@ -288,8 +310,8 @@ impl<C: Core> Core for PlasticCore<'_, C> {
         let events = lesson.events().map_err(|why| Unteachable::Malformed(why as u32))?;
         for event in events {
             let event = event.map_err(|why| Unteachable::Malformed(why as u32))?;
-            if usize::from(event.id) >= 2 * rule.outputs {
-                let limit = (2 * rule.outputs) as u32 - 1;
+            if u32::from(event.id) >= rule.addresses {
+                let limit = rule.addresses - 1;
                 return Err(Unteachable::Range { got: u32::from(event.id), limit });
             }
             self.errors.extend(&[event]);
@@ -304,7 +326,7 @@ impl<C: Core> Core for PlasticCore<'_, C> {
             sources: &mut self.sources[..sources],
             units: &mut self.units[..units],
             synapses: &mut self.synapses[..rule.synapses()],
-            feedback: &self.feedback[..rule.hidden * rule.outputs],
+            feedback: &self.feedback[..rule.feedback()],
         };
         if whole.is_ok() {
             learner.trial(&Record {
@@ -312,7 +334,7 @@ impl<C: Core> Core for PlasticCore<'_, C> {
                 inputs: self.inputs.filled(),
                 spikes: self.spikes.filled(),
                 samples: self.samples.filled(),
-                errors: self.errors.filled(),
+                events: self.errors.filled(),
             });
         }
         self.errors.clear();

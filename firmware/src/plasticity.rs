@@ -1,26 +1,33 @@
-//! Learning in the device: SuperSpike with fixed feedback, in integers.
+//! Learning in the device, in integers: rules that need at a synapse only what is there.
 //!
-//! The rule (Zenke & Ganguli 2018) needs at a synapse what is there: a trace of its source, the
-//! membrane of its neuron, and the error of its neuron, which the host sends as events. It runs over
-//! the record of one trial, tick by tick from rest:
+//! That is a trace of its source, the membrane and the spikes of its neuron, and what the host says of its
+//! neuron, as events. A rule runs over the record of one trial, tick by tick from rest; the membrane of a
+//! tick is the one after it, which is the sample before the next. Common to all rules:
 //!
 //! ```text
 //! z ← d z + arrivals            z̄ ← z̄ + k (z − z̄)        a source, as current and membrane
-//! f ← d f + b · errors          f̄ ← f̄ + k (f − f̄)        a neuron; b = 1 at an output
-//! e ← d e + σ'(U) z̄             ē ← ē + k (e − ē)        a synapse
-//! Σ ← Σ + f̄ ē                   σ' = (1 + slope |U − threshold|)⁻²
+//! Σ                                                       a synapse, over one trial or several
 //! update:  m ← max(|Σ|, keep · m)     w ← w + rate · Σ / m     Σ ← 0
 //! ```
 //!
-//! `m` is the root of the published normaliser `v ← max(g², v e^(−t_b/τ))`, which so needs no root.
+//! The update is Adamax without momentum (Kingma & Ba 2015, β₁ = 0). What a rule makes of it:
+//!
+//! | rule | module |
+//! |---|---|
+//! | SuperSpike with fixed feedback (Zenke & Ganguli 2018) | [`superspike`] |
+//! | local random readouts (DECOLLE; Kaiser, Mostafa & Neftci 2020) | [`local`] |
+//! | target spikes (Muratore, Capone & Paolucci 2021) | [`target`] |
+//!
 //! Products with a factor are rounded towards zero, so that a trace of either sign fades to exactly
 //! zero and a synapse without a gradient stays where it is. States saturate.
-//!
-//! Not here: the heterosynaptic regulariser, and feedback that follows the weights.
+
+pub mod local;
+pub mod superspike;
+pub mod target;
 
 use fixed::types::{I10F22, I16F16, U0F16};
 use spikeloop_hal::SpikeEvent;
-use spikeloop_hal::wire::PlasticityRule;
+use spikeloop_hal::wire::{PlasticityRule, RuleKind};
 
 /// Traces, eligibilities, errors and surrogates.
 pub type State = I10F22;
@@ -45,8 +52,12 @@ pub struct Source {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unit {
     surrogate: State,
+    /// What it is told, before it acts on synapses: f, Σ G error, s*.
     fast: State,
+    /// What its synapses take of it: f̄, −δ, s* − p.
     slow: State,
+    /// It spiked in this tick.
+    spiked: bool,
 }
 
 /// What a synapse remembers.
@@ -63,8 +74,12 @@ pub struct Synapse {
 /// The numbers of a [`PlasticityRule`], with the types that they have here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
+    kind: RuleKind,
+    own: bool,
     /// Input lines that are sources.
     pub inputs: usize,
+    /// The last so many of them drive hidden neurons and outputs.
+    shared: usize,
     /// First hidden neuron.
     pub hidden_first: u16,
     /// Hidden neurons.
@@ -73,6 +88,10 @@ pub struct Rule {
     pub output_first: u16,
     /// Output neurons.
     pub outputs: usize,
+    /// Classes of the readouts.
+    classes: usize,
+    /// Events have addresses below it.
+    pub addresses: u32,
     decay: Factor,
     follow: Factor,
     stay: Factor,
@@ -89,11 +108,16 @@ impl Rule {
     #[must_use]
     pub fn new(rule: &PlasticityRule<'_>) -> Self {
         Self {
+            kind: rule.kind,
+            own: rule.own,
             inputs: usize::from(rule.inputs),
+            shared: usize::from(rule.shared),
             hidden_first: rule.hidden_first,
             hidden: usize::from(rule.hidden),
             output_first: rule.output_first,
             outputs: usize::from(rule.outputs),
+            classes: usize::from(rule.classes),
+            addresses: rule.addresses(),
             decay: Factor::from_bits(rule.decay),
             follow: Factor::from_bits(rule.follow),
             stay: Factor::from_bits(0u16.wrapping_sub(rule.follow)),
@@ -124,21 +148,41 @@ impl Rule {
         if self.hidden == 0 {
             self.inputs * self.outputs
         } else {
-            self.inputs * self.hidden + self.hidden * self.outputs
+            (self.inputs + self.outputs) * self.hidden + self.shared * self.outputs
         }
     }
 
     /// Where the synapses of a source begin, how many there are, and their first unit.
     #[must_use]
     pub fn row(&self, source: usize) -> (usize, usize, usize) {
-        if self.hidden == 0 {
+        let (hidden, units) = (self.hidden, self.units());
+        let plain = self.inputs - self.shared;
+        if hidden == 0 {
             (source * self.outputs, self.outputs, 0)
+        } else if source < plain {
+            (source * hidden, hidden, 0)
         } else if source < self.inputs {
-            (source * self.hidden, self.hidden, 0)
+            (plain * hidden + (source - plain) * units, units, 0)
         } else {
-            let row = source - self.inputs;
-            (self.inputs * self.hidden + row * self.outputs, self.outputs, self.hidden)
+            let before = self.inputs * hidden + self.shared * self.outputs;
+            (before + (source - self.inputs) * self.outputs, self.outputs, hidden)
         }
+    }
+
+    /// Numbers of feedback.
+    #[must_use]
+    pub fn feedback(&self) -> usize {
+        match self.kind {
+            RuleKind::SuperSpike => self.hidden * self.outputs,
+            RuleKind::LocalReadouts => self.classes * (self.units() + 2),
+            RuleKind::TargetSpikes | RuleKind::Other(_) => 0,
+        }
+    }
+
+    /// Whether it needs the membranes of a trial.
+    #[must_use]
+    pub fn reads_membranes(&self) -> bool {
+        self.kind != RuleKind::TargetSpikes || self.slope != u32::from(PlasticityRule::STEP)
     }
 
     /// The neuron of a unit.
@@ -148,6 +192,15 @@ impl Rule {
             None => self.hidden_first + unit as u16,
             Some(output) => self.output_first + output as u16,
         }
+    }
+
+    /// The unit of a neuron, if it is one.
+    fn unit(&self, neuron: u16) -> Option<usize> {
+        let within = |first: u16, count: usize| {
+            neuron.checked_sub(first).map(usize::from).filter(|k| *k < count)
+        };
+        within(self.hidden_first, self.hidden)
+            .or_else(|| within(self.output_first, self.outputs).map(|output| self.hidden + output))
     }
 
     /// `σ'` for a membrane of `code` converter steps. A table of all codes in a smaller device.
@@ -168,11 +221,10 @@ pub struct Record<'a> {
     pub inputs: &'a [SpikeEvent],
     /// Spikes of the neurons in ascending order of time.
     pub spikes: &'a [SpikeEvent],
-    /// Membranes of the units `[tick, unit]`, each before its tick.
+    /// Membranes of the units `[tick, unit]`, each before its tick; none if the rule needs none.
     pub samples: &'a [u16],
-    /// Errors in ascending order of time; the address is twice the output, and one more for a spike
-    /// that should not have been.
-    pub errors: &'a [SpikeEvent],
+    /// What teaches, in ascending order of time; what addresses mean is the rule's.
+    pub events: &'a [SpikeEvent],
 }
 
 /// The state of learning, in memory that somebody lends.
@@ -186,7 +238,7 @@ pub struct Learner<'a> {
     pub units: &'a mut [Unit],
     /// At least [`Rule::synapses`].
     pub synapses: &'a mut [Synapse],
-    /// Feedback weights `[output, hidden]` in 2⁻¹².
+    /// As in the message, in 2⁻¹²; [`Rule::feedback`] numbers.
     pub feedback: &'a [i16],
 }
 
@@ -214,18 +266,12 @@ impl Learner<'_> {
     /// Adds what a trial says to the sums of all synapses.
     pub fn trial(&mut self, record: &Record<'_>) {
         self.rest();
-        let (mut inputs, mut spikes, mut errors) = (record.inputs, record.spikes, record.errors);
-        let units = self.rule.units();
-        let last = (record.samples.len() / units.max(1)).saturating_sub(1);
-        for tick in 0..record.duration {
-            self.arrivals(of_tick(&mut inputs, tick), &mut spikes, tick);
-            // The membrane after this tick is the sample before the next.
-            let at = (tick as usize + 1).min(last) * units;
-            for (unit, code) in self.units.iter_mut().zip(&record.samples[at..]).take(units) {
-                unit.surrogate = self.rule.surrogate(*code);
-            }
-            self.errors(of_tick(&mut errors, tick));
-            self.synapses();
+        match self.rule.kind {
+            RuleKind::SuperSpike => self.superspike(record),
+            RuleKind::LocalReadouts => self.local_readouts(record),
+            RuleKind::TargetSpikes => self.target_spikes(record),
+            // Not taken by any core.
+            RuleKind::Other(_) => {}
         }
     }
 
@@ -264,51 +310,35 @@ impl Learner<'_> {
         }
     }
 
-    fn errors(&mut self, events: &[SpikeEvent]) {
-        let Rule { decay, follow, stay, hidden, outputs, .. } = self.rule;
+    /// Marks the units that spiked in this tick; nobody has told them anything yet.
+    fn mark(&mut self, spikes: &[SpikeEvent]) {
         for unit in self.units.iter_mut() {
-            unit.fast = scale(unit.fast, decay);
+            (unit.spiked, unit.fast) = (false, State::ZERO);
         }
-        for event in events {
-            let (output, wrong) = (usize::from(event.id >> 1), event.id & 1 != 0);
-            if output >= outputs {
-                continue;
+        for event in spikes {
+            if let Some(unit) = self.rule.unit(event.id) {
+                self.units[unit].spiked = true;
             }
-            let signed = |x: State| if wrong { -x } else { x };
-            if let Some(unit) = self.units.get_mut(hidden + output) {
-                unit.fast = unit.fast.saturating_add(signed(State::ONE));
-            }
-            let row = self.feedback.iter().skip(output * hidden).take(hidden);
-            for (unit, b) in self.units.iter_mut().zip(row) {
-                let b = State::from_bits(i32::from(*b) << (State::FRAC_NBITS - 12));
-                unit.fast = unit.fast.saturating_add(signed(b));
-            }
-        }
-        for unit in self.units.iter_mut() {
-            unit.slow = scale(unit.slow, stay).saturating_add(scale(unit.fast, follow));
         }
     }
 
-    fn synapses(&mut self) {
-        let Rule { decay, follow, stay, .. } = self.rule;
+    /// `Σ ← Σ + slow z̄` at the synapses of sources that have a trace.
+    fn credit(&mut self) {
         let sources = self.rule.sources();
         for (k, source) in self.sources.iter_mut().enumerate().take(sources) {
             if !source.live {
                 continue;
             }
+            source.live = source.fast != State::ZERO || source.slow != State::ZERO;
+            let trace = i64::from(source.slow.to_bits());
             let (first, count, unit) = self.rule.row(k);
-            let row = self.synapses.iter_mut().skip(first).take(count);
-            let mut live = source.fast != State::ZERO || source.slow != State::ZERO;
-            for (synapse, unit) in row.zip(&self.units[unit..]) {
-                let input = product(unit.surrogate, source.slow);
-                synapse.fast = scale(synapse.fast, decay).saturating_add(input);
-                let moved = scale(synapse.fast, follow);
-                synapse.slow = scale(synapse.slow, stay).saturating_add(moved);
-                let term = i64::from(unit.slow.to_bits()) * i64::from(synapse.slow.to_bits());
-                synapse.sum = synapse.sum.saturating_add(term >> SUM_SHIFT);
-                live |= synapse.fast != State::ZERO || synapse.slow != State::ZERO;
+            let row = &mut self.synapses[first..first + count];
+            for (synapse, unit) in row.iter_mut().zip(&self.units[unit..]) {
+                if unit.slow != State::ZERO {
+                    let term = i64::from(unit.slow.to_bits()) * trace;
+                    synapse.sum = synapse.sum.saturating_add(term >> SUM_SHIFT);
+                }
             }
-            source.live = live;
         }
     }
 

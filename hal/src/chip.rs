@@ -139,13 +139,13 @@ pub trait Plastic {
     /// does not learn, or not with this rule, comes as [`Error::Refused`] from a later call.
     fn set_rule(&mut self, rule: &PlasticityRule<'_>) -> Result<(), Error>;
 
-    /// Sends the errors of the trial that was collected last, in ascending order of time: the address
-    /// is twice the output, and one more for a spike that should not have been. With `update` the
-    /// weights change.
+    /// Sends what the trial that was collected last should have been, in ascending order of time: errors,
+    /// a class, or spikes, as the rule wants it ([`Learn::events`](crate::wire::Learn::events)). With
+    /// `update` the weights change; without it the trial adds to the sums for the next update.
     ///
     /// # Errors
     /// Failures of the link, and refusals of earlier messages.
-    fn learn(&mut self, trial: u64, update: bool, errors: &[SpikeEvent]) -> Result<(), Error>;
+    fn learn(&mut self, trial: u64, update: bool, events: &[SpikeEvent]) -> Result<(), Error>;
 
     /// Weights of `row` to consecutive neurons as the device has them, after everything that was sent
     /// before.

@@ -20,7 +20,7 @@ pub struct Notebook {
 impl Notebook {
     /// Synapses that learn at most: 100-256-100 and some.
     pub const SYNAPSES: usize = 1 << 16;
-    /// Errors of a trial at most.
+    /// Events that teach, of a trial, at most.
     pub const ERRORS: usize = 1 << 16;
 
     /// For a chip with these capabilities.

@@ -6,7 +6,7 @@ use std::vec;
 use std::vec::Vec;
 
 /// A reproducible number below `below` (Marsaglia's xorshift).
-fn draw(state: &mut u64, below: u64) -> u64 {
+pub(super) fn draw(state: &mut u64, below: u64) -> u64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
     *state ^= *state << 17;
@@ -42,7 +42,7 @@ struct Case {
     inputs: Vec<SpikeEvent>,
     spikes: Vec<SpikeEvent>,
     samples: Vec<u16>,
-    errors: Vec<SpikeEvent>,
+    events: Vec<SpikeEvent>,
     duration: u32,
 }
 
@@ -61,11 +61,24 @@ fn case(seed: u64) -> Case {
         list
     };
     let (inputs, spikes) = (events(10, INPUTS as u64), events(5, (HIDDEN + OUTPUTS) as u64));
-    let errors = events(4, 2 * OUTPUTS as u64);
+    let taught = events(4, 2 * OUTPUTS as u64);
     let samples = (0..duration as usize * (HIDDEN + OUTPUTS))
         .map(|_| 90 + draw(&mut state, 65) as u16)
         .collect();
-    Case { inputs, spikes, samples, errors, duration }
+    Case { inputs, spikes, samples, events: taught, duration }
+}
+
+/// What two filters, of factor `d` and step `k`, make of events: a sum over pairs of times.
+pub(super) fn filter(events: &[f64], d: f64, k: f64) -> Vec<f64> {
+    // Response to a unit event n steps ago: k (q^{n+1} − d^{n+1}) / (q − d).
+    let q = 1.0 - k;
+    let response = |n: usize| k * (q.powi(n as i32 + 1) - d.powi(n as i32 + 1)) / (q - d);
+    (0..events.len())
+        .map(|t| {
+            let past = (0..=t).filter(|s| events[*s] != 0.0);
+            past.map(|s| events[s] * response(t - s)).sum()
+        })
+        .collect()
 }
 
 /// The same rule in floating point, one synapse at a time, as sums over pairs of times: responses of
@@ -74,17 +87,7 @@ fn expected(case: &Case, feedback: &[i16]) -> Vec<f64> {
     let (d, k) = (64238.0 / 65536.0, 655.0 / 65536.0);
     let steps = case.duration as usize;
     let units = HIDDEN + OUTPUTS;
-    let filter = |events: &[f64]| {
-        // Response of two filters to a unit event n steps ago: k (q^{n+1} − d^{n+1}) / (q − d).
-        let q: f64 = 1.0 - k;
-        let response = |n: usize| k * (q.powi(n as i32 + 1) - f64::powi(d, n as i32 + 1)) / (q - d);
-        (0..steps)
-            .map(|t| {
-                let past = (0..=t).filter(|s| events[*s] != 0.0);
-                past.map(|s| events[s] * response(t - s)).sum::<f64>()
-            })
-            .collect::<Vec<f64>>()
-    };
+    let filter = |events: &[f64]| filter(events, d, k);
     let train = |list: &[SpikeEvent], id: u16, delay: u32| {
         let mut train = vec![0.0; steps];
         for event in list.iter().filter(|event| event.id == id && event.tick + delay < 600) {
@@ -98,7 +101,7 @@ fn expected(case: &Case, feedback: &[i16]) -> Vec<f64> {
     };
     let error = |unit: usize| {
         let mut train = vec![0.0; steps];
-        for event in &case.errors {
+        for event in &case.events {
             let (output, sign) = (usize::from(event.id / 2), 1.0 - 2.0 * f64::from(event.id % 2));
             let b = match unit {
                 unit if unit < HIDDEN => f64::from(feedback[output * HIDDEN + unit]) / 4096.0,
@@ -148,7 +151,7 @@ fn record(case: &Case) -> Record<'_> {
         inputs: &case.inputs,
         spikes: &case.spikes,
         samples: &case.samples,
-        errors: &case.errors,
+        events: &case.events,
     }
 }
 

@@ -85,6 +85,9 @@ pub(super) fn readable<C: Core>(core: &C, request: WeightRequest) -> Result<(), 
 pub(super) fn unteachable(why: Unteachable, kind: Kind) -> Verdict {
     match why {
         Unteachable::Never => Verdict::Refuse(RefusalCode::UnknownMessage, kind as u32, 0),
+        Unteachable::Rule(number) => {
+            Verdict::Refuse(RefusalCode::UnknownMessage, kind as u32, u32::from(number) + 1)
+        }
         Unteachable::Beyond { needed, limit } => {
             Verdict::Refuse(RefusalCode::BeyondBuffers, needed, limit)
         }

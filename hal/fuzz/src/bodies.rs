@@ -8,7 +8,7 @@ use spikeloop_hal::recording::{Results, Tape};
 use spikeloop_hal::wire::window::{Arrival, Side, Window};
 use spikeloop_hal::wire::{
     Ack, CapabilitiesBody, Decoder, Frame, Header, Kind, MAX_BODY, Message, Reader, ResultBlock,
-    Writer, encoded_len,
+    RuleKind, Writer, encoded_len,
 };
 use spikeloop_hal::{Capabilities, Chip, ChipConfig, Selector};
 use std::path::Path;
@@ -63,8 +63,15 @@ fn read_to_the_end(message: &Message<'_>) {
             spans.iter().for_each(|span| assert_eq!(span.values().count(), span.len()));
         }
         Message::Plasticity(rule) => {
-            let pairs = usize::from(rule.outputs) * usize::from(rule.hidden);
-            assert_eq!(rule.feedback().count(), pairs);
+            let [hidden, outputs, classes] =
+                [rule.hidden, rule.outputs, rule.classes].map(usize::from);
+            let numbers = match rule.kind {
+                RuleKind::SuperSpike => outputs * hidden,
+                RuleKind::LocalReadouts => classes * (hidden + outputs + 2),
+                RuleKind::TargetSpikes => 0,
+                RuleKind::Other(_) => rule.feedback.len() / 2,
+            };
+            assert_eq!(rule.feedback().count(), numbers);
         }
         Message::Learn(learn) => {
             let events = learn.events().expect("looked at when it was read");

@@ -18,14 +18,16 @@ impl Plastic for Session {
         self.encoder.message(&Message::Plasticity(*rule));
         let parcel = self.encoder.take();
         self.send(Order { parcel, run: None, ping: false })?;
-        let outputs = 2 * u32::from(rule.outputs);
-        self.error_bits = address_bits(u16::try_from(outputs).unwrap_or(u16::MAX));
+        self.error_bits = address_bits(u16::try_from(rule.addresses()).unwrap_or(u16::MAX));
         Ok(())
     }
 
-    fn learn(&mut self, trial: u64, update: bool, errors: &[SpikeEvent]) -> Result<(), Error> {
+    fn learn(&mut self, trial: u64, update: bool, events: &[SpikeEvent]) -> Result<(), Error> {
         self.look()?;
-        self.encoder.errors(trial, update, errors, self.error_bits);
+        // An address that the rule does not have takes more bits, so that the device sees it and refuses.
+        let largest = events.iter().map(|event| event.id).max().unwrap_or(0);
+        let bits = self.error_bits.max(address_bits(largest.saturating_add(1)));
+        self.encoder.errors(trial, update, events, bits);
         let parcel = self.encoder.take();
         self.send(Order { parcel, run: None, ping: false })
     }

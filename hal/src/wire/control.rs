@@ -337,6 +337,11 @@ impl core::fmt::Display for Refusal {
             f,
             "{reason} (reason {}, message 0x{:02x} in frame {}, got {}, limit {})",
             self.code, self.kind, self.sequence, self.got, self.limit
-        )
+        )?;
+        if self.reason() == Some(RefusalCode::UnknownMessage) && self.limit > 0 {
+            let rule = self.limit - 1;
+            write!(f, ": it does not have learning rule {rule}, update its firmware")?;
+        }
+        Ok(())
     }
 }

@@ -256,7 +256,7 @@
 //! | reason | meaning | got | limit |
 //! |---|---|---|---|
 //! | 1 | unknown protocol version | version that came | version that the device speaks |
-//! | 2 | unknown message | its kind | 0 |
+//! | 2 | unknown message | its kind | 0; for a rule that is not known one more than its number (section 10) |
 //! | 3 | malformed body | what is wrong: [`Malformed`] | 0 |
 //! | 4 | no session: a hello comes first | 0 | 0 |
 //! | 5 | out of range | the row, neuron, tick, parameter or code | the nearest that exists |
@@ -271,27 +271,33 @@
 //!
 //! # 10. Learning in the device
 //!
-//! Optional: a device without it refuses 0x14, 0x15 and 0x22 as unknown messages (reason 2). Devices
-//! from before these messages do the same.
+//! Optional: a device without it refuses 0x14, 0x15 and 0x22 as unknown messages (reason 2, limit 0).
+//! Devices from before these messages do the same. A device that does not have the rule that is asked for
+//! refuses 0x14 so as well, with one more than the number of the rule as limit.
 //!
-//! **Plasticity** (0x14) says which synapses learn, and how. All factors are fractions:
+//! **Plasticity** (0x14) says which synapses learn, and how. All factors are fractions. (The body got its
+//! rule, `shared` and the classes before the first release of this protocol.)
 //!
 //! | offset | size | field | |
 //! |---|---|---|---|
-//! | 0 | 2 | inputs | input lines 0 to `inputs` − 1 are sources |
-//! | 2 | 2 | first hidden neuron | |
-//! | 4 | 2 | hidden neurons | may be 0: the outputs then take the inputs |
-//! | 6 | 2 | first output neuron | above the hidden ones |
-//! | 8 | 2 | output neurons | |
-//! | 10 | 2 | decay | of the fast traces from tick to tick, in 2⁻¹⁶ |
-//! | 12 | 2 | follow | step of the slow traces, in 2⁻¹⁶ |
-//! | 14 | 2 | keep | factor of the normaliser from update to update, in 2⁻¹⁶ |
-//! | 16 | 2 | rate | largest step of a weight, in 2⁻⁸ codes |
-//! | 18 | 2 | slope | of the surrogate per converter step, in 2⁻⁸ |
-//! | 20 | 2 | threshold | converter code |
-//! | 22 | 1 | delay | ticks from the spike of a hidden neuron to its arrival |
-//! | 23 | 1 | limit | largest weight code by absolute value (`i8`, above 0) |
-//! | 24 | 2 × outputs × hidden | feedback | `i16` in 2⁻¹², `[output, hidden]` |
+//! | 0 | 1 | rule | 0 SuperSpike, 1 local readouts, 2 target spikes |
+//! | 1 | 1 | flags | bit 0 (rule 2 without hidden neurons): input `j` repeats output `j`, no synapse between them learns |
+//! | 2 | 2 | inputs | input lines 0 to `inputs` − 1 are sources |
+//! | 4 | 2 | shared | the last so many of them drive hidden and output neurons; 0 without hidden ones |
+//! | 6 | 2 | first hidden neuron | |
+//! | 8 | 2 | hidden neurons | may be 0: the outputs then take the inputs |
+//! | 10 | 2 | first output neuron | above the hidden ones |
+//! | 12 | 2 | output neurons | |
+//! | 14 | 2 | classes | of the readouts of rule 1; otherwise 0 |
+//! | 16 | 2 | decay | of the fast traces from tick to tick, in 2⁻¹⁶ |
+//! | 18 | 2 | follow | step of the slow traces, in 2⁻¹⁶ |
+//! | 20 | 2 | keep | factor of the normaliser from update to update, in 2⁻¹⁶ |
+//! | 22 | 2 | rate | largest step of a weight, in 2⁻⁸ codes |
+//! | 24 | 2 | slope | of the surrogate (0, 1) or of the escape probability (2) per converter step, in 2⁻⁸; 0xFFFF with rule 2: a step |
+//! | 26 | 2 | threshold | converter code |
+//! | 28 | 1 | delay | ticks from the spike of a hidden neuron to its arrival |
+//! | 29 | 1 | limit | largest weight code by absolute value (`i8`, above 0) |
+//! | 30 | | feedback | `i16` each, in 2⁻¹². Rule 0: `[output, hidden]`. Rule 1: for each class the weights of the hidden neurons, of the outputs, the bias of the hidden readout, that of the output readout. Rule 2: none |
 //!
 //! The device starts from the weights that it has, and forgets what an earlier rule had gathered.
 //! Weights that are written later replace what was learned. The rule and everything learned are part
@@ -299,7 +305,7 @@
 //! again finds its next 0x22 refused (reason 7).
 //!
 //! A trial is learned from only if the neurons of the rule, and no others, are traced and sampled at
-//! every tick of it.
+//! every tick of it; rule 2 with a step needs no samples.
 //!
 //! **Learn** (0x22) comes after the end of a run and belongs to its last trial:
 //!
@@ -307,14 +313,20 @@
 //!   trial u64 │ flags u8 │ address bits u8 │ events
 //! ```
 //!
-//! Bit 0 of the flags: more errors of this trial follow in another message. Bit 1, never together with
-//! bit 0: update the weights afterwards. Events as in section 6. The address is twice the output, and
-//! one more for a spike that should not have been (error −1); without that one a spike was missing
-//! (+1). Without bit 0 the device adds the trial to its sums before it takes the next message. A trial
+//! Bit 0 of the flags: more events of this trial follow in another message. Bit 1, never together with
+//! bit 0: update the weights afterwards. Events as in section 6; what their addresses mean:
+//!
+//! | rule | address | |
+//! |---|---|---|
+//! | 0 | 2 × output | a spike was missing (error +1); one more: a spike that should not have been (−1) |
+//! | 1 | class | the target from this tick on; before the first one nothing is learned |
+//! | 2 | unit: hidden neurons, then outputs | should spike at this tick, as the chip would stamp the spike |
+//!
+//! Without bit 0 the device adds the trial to its sums before it takes the next message. A trial
 //! that is not the last one, and a trial before any rule, are out of place (reason 7: low half of its
 //! number, low half of the last one's); samples that are not those of the rule are out of range
-//! (reason 5: what there is, what there should be); more errors than the device can keep are beyond
-//! its buffers.
+//! (reason 5: what there is, what there should be), and so are addresses that do not exist; more events
+//! than the device can keep are beyond its buffers.
 //!
 //! **Read weights** (0x15) is answered by one 0x90, after everything before it has been obeyed. Like
 //! ping it belongs to no digest.
@@ -350,7 +362,7 @@ pub use pack::{
     Events, MAX_EVENT_LEN, Samples, address_bits, number_len, pack_events, pack_samples,
     packed_len, samples_in, top_code,
 };
-pub use plasticity::{Learn, PlasticityRule, WeightRequest};
+pub use plasticity::{Learn, PlasticityRule, RuleKind, WeightRequest};
 pub use spans::{
     FLAG_SPAN_HEAD, Flag, FlagSpan, FlagSpans, PARAMETER_SPAN_HEAD, ParameterSpan, ParameterSpans,
     RecordingHead, WEIGHT_SPAN_HEAD, WeightSpan, WeightSpans, parameter_number,

@@ -6,18 +6,64 @@ use super::pack::{Events, pack_events};
 use crate::event::{NeuronId, SpikeEvent};
 
 /// Bytes of a rule before its feedback weights.
-const RULE_HEAD: usize = 24;
+const RULE_HEAD: usize = 30;
 /// Bytes of a learn body before its events.
 const LEARN_HEAD: usize = 10;
 
-/// Which neurons learn from which sources, and how: SuperSpike with fixed feedback in integers.
+/// By which rule a device learns. The equations stand in `spikeloop-firmware`, module `plasticity`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RuleKind {
+    /// SuperSpike with fixed feedback from the outputs (Zenke & Ganguli 2018).
+    #[default]
+    SuperSpike,
+    /// A fixed random readout of each layer teaches the layer (DECOLLE; Kaiser, Mostafa & Neftci 2020).
+    LocalReadouts,
+    /// Every neuron is told when it should spike (Muratore, Capone & Paolucci 2021).
+    TargetSpikes,
+    /// One that this version does not know.
+    Other(u8),
+}
+
+impl RuleKind {
+    /// The number on the wire.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::SuperSpike => 0,
+            Self::LocalReadouts => 1,
+            Self::TargetSpikes => 2,
+            Self::Other(number) => number,
+        }
+    }
+
+    /// The rule of a number.
+    #[must_use]
+    pub const fn of(number: u8) -> Self {
+        match number {
+            0 => Self::SuperSpike,
+            1 => Self::LocalReadouts,
+            2 => Self::TargetSpikes,
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// Which neurons learn from which sources, and how, in integers.
 ///
 /// Hidden neurons (there may be none) take the inputs; outputs take the hidden neurons, or the inputs
-/// if there are none. The equations stand in `spikeloop-firmware`, module `plasticity`.
+/// if there are none. The last `shared` inputs take part in both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlasticityRule<'a> {
+    /// The rule.
+    pub kind: RuleKind,
+    /// Input line `j` repeats the spikes of output `j`: no synapse leads from one to the other. Only
+    /// with [`RuleKind::TargetSpikes`] and without hidden neurons.
+    pub own: bool,
     /// Input lines that are sources: the first so many.
     pub inputs: u16,
+    /// How many of them, the last ones, drive the outputs as well as the hidden neurons: lines that
+    /// stand for a bias. 0 without hidden neurons.
+    pub shared: u16,
     /// First hidden neuron; they have consecutive ids.
     pub hidden_first: NeuronId,
     /// Number of hidden neurons.
@@ -26,15 +72,17 @@ pub struct PlasticityRule<'a> {
     pub output_first: NeuronId,
     /// Number of output neurons.
     pub outputs: u16,
+    /// Classes of the readouts; 0 for other rules.
+    pub classes: u16,
     /// Factor of the fast traces from tick to tick, in 2⁻¹⁶.
     pub decay: u16,
     /// Step of the slow traces, dt/τ_m, in 2⁻¹⁶.
     pub follow: u16,
-    /// Factor of the normaliser (of its root) from update to update, in 2⁻¹⁶.
+    /// Factor of the normaliser (of its root, where the rule has one) from update to update, in 2⁻¹⁶.
     pub keep: u16,
     /// Largest step of a weight, in 2⁻⁸ weight codes.
     pub rate: u16,
-    /// Slope of the surrogate per converter step, in 2⁻⁸.
+    /// Slope of the surrogate, or of the escape probability, per converter step, in 2⁻⁸.
     pub slope: u16,
     /// Converter code of the threshold.
     pub threshold: u16,
@@ -42,18 +90,30 @@ pub struct PlasticityRule<'a> {
     pub delay: u8,
     /// Largest weight code by absolute value.
     pub weight_limit: i8,
-    /// Feedback weights, little-endian `i16` in 2⁻¹², `[output, hidden]`.
+    /// Little-endian `i16` in 2⁻¹². SuperSpike: feedback `[output, hidden]`. Local readouts: for each
+    /// class the weights of the hidden neurons, of the outputs, and the biases of both readouts.
     pub feedback: &'a [u8],
 }
 
 impl<'a> PlasticityRule<'a> {
-    /// Puts in the feedback weights: little-endian `i16` in 2⁻¹², `[output, hidden]`.
+    /// The slope that is a step: with target spikes the escape probability is then 1 where the neuron
+    /// spiked and 0 elsewhere, and membranes are not needed.
+    pub const STEP: u16 = u16::MAX;
+
+    /// Puts in the feedback: little-endian `i16` in 2⁻¹², as [`feedback`](Self::feedback) says. That of a
+    /// rule that is not known may have any length.
     ///
     /// # Errors
-    /// [`Malformed::Truncated`] or [`Malformed::Trailing`] if there are not `outputs · hidden`.
+    /// [`Malformed::Truncated`] or [`Malformed::Trailing`] if it has another length.
     pub fn with_feedback(mut self, bytes: &'a [u8]) -> Result<Self, Malformed> {
         // In 64 bits: two large counts would overflow the word of a small device.
-        let needed = 2 * u64::from(self.outputs) * u64::from(self.hidden);
+        let [hidden, outputs, classes] = [self.hidden, self.outputs, self.classes].map(u64::from);
+        let needed = match self.kind {
+            RuleKind::SuperSpike => 2 * outputs * hidden,
+            RuleKind::LocalReadouts => 2 * classes * (hidden + outputs + 2),
+            RuleKind::TargetSpikes => 0,
+            RuleKind::Other(_) => bytes.len() as u64,
+        };
         match (bytes.len() as u64).cmp(&needed) {
             core::cmp::Ordering::Less => Err(Malformed::Truncated),
             core::cmp::Ordering::Greater => Err(Malformed::Trailing),
@@ -70,18 +130,37 @@ impl<'a> PlasticityRule<'a> {
         RULE_HEAD + self.feedback.len()
     }
 
-    /// The feedback weights in 2⁻¹², `[output, hidden]`.
+    /// The feedback in 2⁻¹².
     pub fn feedback(&self) -> impl ExactSizeIterator<Item = i16> + '_ {
         self.feedback.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair))
     }
 
+    /// How many addresses the events of [`Learn`] have.
+    #[must_use]
+    pub const fn addresses(&self) -> u32 {
+        match self.kind {
+            RuleKind::SuperSpike => 2 * self.outputs as u32,
+            RuleKind::LocalReadouts => self.classes as u32,
+            RuleKind::TargetSpikes => self.hidden as u32 + self.outputs as u32,
+            RuleKind::Other(_) => 1 << 16,
+        }
+    }
+
     pub(super) fn read(from: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let (kind, flags) = (RuleKind::of(from.u8()?), from.u8()?);
+        if flags & !1 != 0 {
+            return Err(Malformed::Reserved);
+        }
         let rule = Self {
+            kind,
+            own: flags & 1 != 0,
             inputs: from.u16()?,
+            shared: from.u16()?,
             hidden_first: from.u16()?,
             hidden: from.u16()?,
             output_first: from.u16()?,
             outputs: from.u16()?,
+            classes: from.u16()?,
             decay: from.u16()?,
             follow: from.u16()?,
             keep: from.u16()?,
@@ -96,12 +175,16 @@ impl<'a> PlasticityRule<'a> {
     }
 
     pub(super) fn write(&self, to: &mut Writer<'_>) -> Result<(), Full> {
+        to.u8(self.kind.number())?;
+        to.u8(u8::from(self.own))?;
         for number in [
             self.inputs,
+            self.shared,
             self.hidden_first,
             self.hidden,
             self.output_first,
             self.outputs,
+            self.classes,
             self.decay,
             self.follow,
             self.keep,
@@ -117,7 +200,7 @@ impl<'a> PlasticityRule<'a> {
     }
 }
 
-/// Errors of the trial that ended last, or a part of them.
+/// What the trial that ended last should have been, or a part of that: the events that teach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Learn<'a> {
     /// Number of the trial.
@@ -134,8 +217,10 @@ impl<'a> Learn<'a> {
     const MORE: u8 = 1;
     const UPDATE: u8 = 2;
 
-    /// The error events: the address is twice the output, and one more for a spike that should not
-    /// have been. Without that one a spike was missing.
+    /// The events that teach, by the rule. [`RuleKind::SuperSpike`]: errors; the address is twice the
+    /// output, and one more for a spike that should not have been. Without that one a spike was missing.
+    /// [`RuleKind::LocalReadouts`]: the class that is right from this tick on. [`RuleKind::TargetSpikes`]:
+    /// a unit (hidden neurons, then outputs) that should spike at this tick.
     ///
     /// # Errors
     /// Never for what was read from a frame.

@@ -342,16 +342,24 @@ proptest! {
 
     #[test]
     fn messages_about_learning_survive(
-        numbers in any::<[u16; 9]>(), small in any::<(u8, i8)>(), outputs in 0u16..6, hidden in 0u16..6,
+        numbers in any::<[u16; 10]>(), small in any::<(u8, i8)>(), outputs in 0u16..6, hidden in 0u16..6,
+        kind in 0u8..5, own in any::<bool>(), classes in 0u16..3,
         feedback in prop::collection::vec(any::<i16>(), 36),
     ) {
-        let pairs = usize::from(outputs * hidden);
+        let kind = RuleKind::of(kind);
+        let pairs = usize::from(match kind {
+            RuleKind::SuperSpike => outputs * hidden,
+            RuleKind::LocalReadouts => classes * (outputs + hidden + 2),
+            RuleKind::TargetSpikes => 0,
+            RuleKind::Other(_) => outputs,
+        });
         let bytes: Vec<u8> = feedback[..pairs].iter().flat_map(|b| b.to_le_bytes()).collect();
-        let [inputs, hidden_first, output_first, decay, follow, keep, rate, slope, threshold] = numbers;
+        let [inputs, shared, hidden_first, output_first, decay, follow, keep, rate, slope, threshold] =
+            numbers;
         let (delay, weight_limit) = small;
         let rule = PlasticityRule {
-            inputs, hidden_first, hidden, output_first, outputs, decay, follow, keep, rate, slope,
-            threshold, delay, weight_limit, feedback: &[],
+            kind, own, inputs, shared, hidden_first, hidden, output_first, outputs, classes, decay,
+            follow, keep, rate, slope, threshold, delay, weight_limit, feedback: &[],
         };
         let rule = rule.with_feedback(&bytes).unwrap();
         prop_assert_eq!(rule.feedback().collect::<Vec<_>>(), &feedback[..pairs]);

@@ -21,6 +21,7 @@ mod first_spike;
 pub mod gif;
 pub mod ltts;
 mod order;
+mod plastic;
 pub mod rates;
 pub mod report;
 pub mod run;

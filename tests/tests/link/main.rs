@@ -4,6 +4,7 @@ mod corpus;
 mod hostile;
 mod link_table;
 mod links;
+mod plasticity;
 mod recording;
 mod session;
 mod trouble;

@@ -5,8 +5,8 @@ use spikeloop_hal::wire::{
     Ack, CapabilitiesBody, Decoder, DeviceHealth, Digest, Digests, Flag, FlagSpan, FlagSpans,
     Floor, Frame, Full, Header, Hello, Kind, Learn, MAX_BODY, Malformed, Message, ParameterSpan,
     ParameterSpans, PlasticityRule, RecordingHead, Refusal, RefusalCode, ResultBlock, ResultBlocks,
-    RunBegin, RunEnd, StimulusBlocks, TrialEnd, WeightRequest, WeightSpan, WeightSpans, Writer,
-    encoded_len,
+    RuleKind, RunBegin, RunEnd, StimulusBlocks, TrialEnd, WeightRequest, WeightSpan, WeightSpans,
+    Writer, encoded_len,
 };
 use spikeloop_hal::{
     Adc, Buffers, Capabilities, Identity, Law, Parameter, ParameterSpec, SpikeEvent, Unit,
@@ -274,11 +274,15 @@ fn learning_in_the_device() {
     let feedback: Vec<u8> =
         [4096_i16, -2048, 0, 32767].iter().flat_map(|b| b.to_le_bytes()).collect();
     let rule = PlasticityRule {
+        kind: RuleKind::SuperSpike,
+        own: false,
         inputs: 100,
+        shared: 0,
         hidden_first: 0,
         hidden: 4,
         output_first: 4,
         outputs: 1,
+        classes: 0,
         decay: 64238,
         follow: 655,
         keep: 64996,
@@ -290,6 +294,35 @@ fn learning_in_the_device() {
         feedback: &feedback,
     };
     check_in(2, "plasticity", 9, 3, Message::Plasticity(rule));
+    // For each of two classes: two hidden neurons, one output, two biases.
+    let readouts: Vec<u8> = [205_i16, -205, 400, 12, -12, -1, 1, 0, 4096, -4096]
+        .iter()
+        .flat_map(|g| g.to_le_bytes())
+        .collect();
+    let local = PlasticityRule {
+        kind: RuleKind::LocalReadouts,
+        inputs: 65,
+        shared: 1,
+        hidden: 2,
+        output_first: 2,
+        classes: 2,
+        feedback: &readouts,
+        ..rule
+    };
+    check_in(2, "plasticity_local", 13, 4, Message::Plasticity(local));
+    let target = PlasticityRule {
+        kind: RuleKind::TargetSpikes,
+        own: true,
+        hidden: 0,
+        output_first: 0,
+        outputs: 100,
+        slope: PlasticityRule::STEP,
+        feedback: &[],
+        ..rule
+    };
+    check_in(2, "plasticity_target", 14, 4, Message::Plasticity(target));
+    let unknown = PlasticityRule { kind: RuleKind::Other(7), ..rule };
+    check_in(2, "plasticity_unknown", 15, 4, Message::Plasticity(unknown));
     let errors = [SpikeEvent::new(83, 1), SpikeEvent::new(783, 0), SpikeEvent::new(783, 0)];
     let whole = body(|out| Learn::pack(70000, true, &errors, 1, out).map(drop));
     let message = Message::decode(Kind::Learn as u8, &whole).unwrap();
@@ -314,6 +347,14 @@ fn learning_in_the_device() {
     let mut short = body(|out| Message::Plasticity(rule).encode(out));
     short.pop();
     assert_eq!(Message::decode(Kind::Plasticity as u8, &short), Err(Malformed::Truncated));
+    let mut long = body(|out| Message::Plasticity(local).encode(out));
+    long.extend([0, 0]);
+    assert_eq!(Message::decode(Kind::Plasticity as u8, &long), Err(Malformed::Trailing));
+    // A flag that does not exist, and 65535 classes.
+    long[1] = 2;
+    assert_eq!(Message::decode(Kind::Plasticity as u8, &long), Err(Malformed::Reserved));
+    (long[1], long[14], long[15]) = (0, 0xFF, 0xFF);
+    assert_eq!(Message::decode(Kind::Plasticity as u8, &long), Err(Malformed::Truncated));
     let mut both = whole.clone();
     both[8] = 3;
     assert_eq!(Message::decode(Kind::Learn as u8, &both), Err(Malformed::Reserved));

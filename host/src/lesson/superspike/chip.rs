@@ -6,12 +6,10 @@
 
 use super::NAME;
 use super::config::SuperSpikeExperiment;
-use crate::chip_loop::LoopError;
 use crate::lesson::LessonError;
-use spikeloop_hal::wire::{PlasticityRule, RefusalCode};
-use spikeloop_hal::{
-    Capabilities, Chip, ChipConfig, Error, Observables, Parameter, SpikeEvent, Stimulus,
-};
+use crate::lesson::plastic::{chip_error, teach};
+use spikeloop_hal::wire::{PlasticityRule, RuleKind};
+use spikeloop_hal::{Capabilities, Chip, ChipConfig, Observables, Parameter, SpikeEvent, Stimulus};
 use spikeloop_models::SpikeTrains;
 use spikeloop_models::method::superspike::{Activity, SuperSpike};
 
@@ -41,26 +39,6 @@ pub(super) struct Board {
 
 fn unfit(problem: impl Into<String>, remedy: &'static str) -> LessonError {
     LessonError::Unfit { method: NAME, problem: problem.into(), remedy }
-}
-
-/// What a device says to a rule.
-fn untaught(error: Error) -> LessonError {
-    let Error::Refused { refusal } = &error else { return chip_error(error) };
-    match refusal.reason() {
-        Some(RefusalCode::UnknownMessage) => unfit(
-            "it is a device that does not learn by itself",
-            "learn on the host (--learn host), or update its firmware",
-        ),
-        Some(RefusalCode::BeyondBuffers) => unfit(
-            format!("the rule needs room for {}, the device has {}", refusal.got, refusal.limit),
-            "make network.hidden smaller, or learn on the host (--learn host)",
-        ),
-        _ => chip_error(error),
-    }
-}
-
-fn chip_error(error: Error) -> LessonError {
-    LessonError::Loop(LoopError::Chip(error))
 }
 
 /// Design value of a parameter at its default code.
@@ -339,6 +317,7 @@ impl Board {
         let most = caps.weight_max.min(-caps.weight_min.max(-127));
         let limit = (rule.weight_limit / self.weight_step).min(f64::from(most)) as i8;
         let message = PlasticityRule {
+            kind: RuleKind::SuperSpike,
             inputs: inputs as u16,
             hidden_first: 0,
             hidden: hidden as u16,
@@ -354,15 +333,10 @@ impl Board {
             delay: self.delay.min(255) as u8,
             weight_limit: limit,
             feedback: &feedback,
+            ..PlasticityRule::default()
         };
-        let Some(plastic) = self.chip.plastic() else {
-            let remedy = "an emulated chip does behind the wire (spikeloop emulate preset=loihi-like \
-                          --pty b1, then --chip pty:b1); or learn on the host (--learn host)";
-            return Err(unfit("it does not learn by itself", remedy));
-        };
-        plastic.set_rule(&message).map_err(untaught)?;
-        // A refusal comes with the next answer: ask now, not after the first trial.
-        plastic.read_weights(0, 0, 1).map_err(untaught)?;
+        let smaller = "make network.hidden smaller, or learn on the host (--learn host)";
+        teach(self.chip.as_mut(), NAME, smaller, &message)?;
         self.teaches = true;
         Ok(())
     }
