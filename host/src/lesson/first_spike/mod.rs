@@ -220,6 +220,7 @@ impl Lesson for FirstSpikeLesson {
 
     fn epoch(&mut self, epoch: usize, watch: &dyn Watch) -> Result<Figures, LessonError> {
         self.method.begin_epoch(epoch);
+        self.task.begin_epoch(self.seed, epoch);
         let order = self.order(epoch);
         let size = self.config.learning.batch;
         let part = order.len().div_ceil(size).div_ceil(PARTS).max(1) * size;

@@ -4,11 +4,14 @@ use crate::data::{self, Analog, DataName, DataSpec, Family, full_size};
 use crate::lesson::LessonError;
 use serde::{Deserialize, Serialize};
 use spikeloop_models::encode::SpikeTimes;
+use spikeloop_models::random::mix;
 use spikeloop_models::task::logic::Logic;
 use std::path::Path;
 
 /// Streams of the generated problems, one a split.
 const STREAMS: [u64; 3] = [0xF1_00, 0xF1_01, 0xF1_02];
+/// Purpose of the random moves.
+const MOVES: u64 = 0xF1_03;
 /// Sizes of the generated problems: training and validation of the released code, test of the paper.
 const GENERATED: [usize; 3] = [1000, 100, 150];
 
@@ -47,6 +50,11 @@ pub(super) struct FeatureTimes {
     bias: Option<f32>,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn none(pixels: &usize) -> bool {
+    *pixels == 0
+}
+
 /// The section `[task]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,6 +77,9 @@ pub(super) struct TaskConfig {
     /// their own, so a chip with weights that end early can add them up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     copies: Option<usize>,
+    /// Pixels by which each training image is moved at most, anew in every epoch; for the images of 28×28 pixels.
+    #[serde(default, skip_serializing_if = "none")]
+    shift: usize,
     /// When the features of `yinyang`, `digits` and `iris` spike; by default the times of the other methods, in µs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     times: Option<FeatureTimes>,
@@ -95,9 +106,50 @@ pub(super) struct Task {
     pub(super) train: Split,
     pub(super) validation: Option<Split>,
     pub(super) test: Split,
+    /// The training images, if they are moved while they are learned.
+    moving: Option<Moving>,
+}
+
+/// Images that are moved a little before they are learned: more training data for nothing.
+struct Moving {
+    /// `[image, row, column]`.
+    pixels: Vec<u8>,
+    side: usize,
+    /// Pixels at most, along each axis.
+    most: usize,
+}
+
+impl Moving {
+    /// Spike times of all images, each moved by its own draw of `key`. What leaves the frame is lost, what enters
+    /// is background.
+    fn times(&self, key: u64) -> SpikeTimes {
+        let (side, choices) = (self.side, 2 * self.most as u64 + 1);
+        let mut times = SpikeTimes::new(side * side);
+        for (k, image) in self.pixels.chunks_exact(side * side).enumerate() {
+            let bits = mix(key, k as u64);
+            let by = [bits % choices, (bits >> 32) % choices].map(|by| by as usize);
+            // Source = target + most − by, on an image with a frame of background.
+            let source = |at: usize, by: usize| {
+                (at + self.most).checked_sub(by).filter(|source| *source < side)
+            };
+            let pixel = |at: usize| match (source(at / side, by[0]), source(at % side, by[1])) {
+                (Some(row), Some(column)) => image[row * side + column],
+                _ => 0,
+            };
+            times.push_sample((0..side * side).map(|at| first_spike(pixel(at))));
+        }
+        times
+    }
 }
 
 impl Task {
+    /// Moves the training images for `epoch`, if they are to be.
+    pub(super) fn begin_epoch(&mut self, seed: u64, epoch: usize) {
+        if let Some(moving) = &self.moving {
+            self.train.times = moving.times(mix(mix(seed, MOVES), epoch as u64));
+        }
+    }
+
     /// The last spike of any sample.
     pub(super) fn latest(&self) -> f64 {
         let splits = [Some(&self.train), self.validation.as_ref(), Some(&self.test)];
@@ -137,6 +189,11 @@ impl TaskConfig {
         let features = matches!(self.name, Name::Yinyang | Name::Digits | Name::Iris);
         let own = matches!(self.name, Name::Mnist | Name::FashionMnist | Name::Logic);
         let value = |key, got: String, must| Err(LessonError::Value { key, got, must });
+        let images = matches!(self.name, Name::Mnist | Name::FashionMnist);
+        if self.shift > 14 || (self.shift > 0 && !images) {
+            let must = "at most 14, and left out but for mnist and fashion-mnist";
+            return value("task.shift", self.shift.to_string(), must);
+        }
         if let Some(copies) = self.copies
             && (own || !(1..=255).contains(&copies))
         {
@@ -173,11 +230,12 @@ impl TaskConfig {
             train: make(0),
             validation: (self.validation != Some(0)).then(|| make(1)),
             test: make(2),
+            moving: None,
         })
     }
 
     fn images(&self, family: Family, data: Option<&Path>) -> Result<Task, LessonError> {
-        let images = full_size(family, data)?;
+        let mut images = full_size(family, data)?;
         let pixels = images.side * images.side;
         let [all, tests] = [0, 1].map(|k| Split {
             times: first_spikes(&images.pixels[k], pixels),
@@ -188,7 +246,13 @@ impl TaskConfig {
         let train = within("task.train", self.train.unwrap_or(left), left)?;
         let test =
             within("task.test", self.test.unwrap_or(tests.labels.len()), tests.labels.len())?;
+        let moving = (self.shift > 0).then(|| {
+            let mut pixels_of_training = std::mem::take(&mut images.pixels[0]);
+            pixels_of_training.truncate(train * pixels);
+            Moving { pixels: pixels_of_training, side: images.side, most: self.shift }
+        });
         Ok(Task {
+            moving,
             inputs: pixels,
             class_names: family.class_names().iter().map(|name| (*name).to_owned()).collect(),
             train: all.part(0, train),
@@ -223,6 +287,7 @@ impl TaskConfig {
             train,
             validation: set.validation.map(split),
             test: split(set.test),
+            moving: None,
         })
     }
 }
@@ -245,12 +310,16 @@ impl FeatureTimes {
 fn first_spikes(images: &[u8], pixels: usize) -> SpikeTimes {
     let mut times = SpikeTimes::new(pixels);
     for image in images.chunks_exact(pixels) {
-        times.push_sample(image.iter().map(|p| match p {
-            0 => f32::INFINITY,
-            p => 1.0 - f32::from(*p) / 256.0,
-        }));
+        times.push_sample(image.iter().map(|p| first_spike(*p)));
     }
     times
+}
+
+fn first_spike(brightness: u8) -> f32 {
+    match brightness {
+        0 => f32::INFINITY,
+        p => 1.0 - f32::from(p) / 256.0,
+    }
 }
 
 /// Refuses more samples than there are, and none.
@@ -319,6 +388,8 @@ mod tests {
             ("name = \"logic\"\nproblem = \"or\"\ntest = 0", "task.test"),
             ("name = \"yinyang\"\ncopies = 0", "task.copies"),
             ("name = \"mnist\"\ncopies = 2", "task.copies"),
+            ("name = \"iris\"\nshift = 1", "task.shift"),
+            ("name = \"mnist\"\nshift = 15", "task.shift"),
             ("name = \"mnist16\"\ntimes = { early = 0.0, late = 1.0 }", "task.times"),
             ("name = \"yinyang\"\ntimes = { early = 2.0, late = 1.0 }", "task.times"),
         ] {
@@ -331,5 +402,26 @@ mod tests {
     fn bright_pixels_spike_early_and_background_never() {
         let times = first_spikes(&[0, 255, 1, 128], 4);
         assert_eq!(times.sample(0), (&[1.0 / 256.0, 0.5, 255.0 / 256.0][..], &[1, 3, 2][..]));
+    }
+
+    /// One bright pixel in the middle of 5×5 goes everywhere within a pixel, and nowhere else.
+    #[test]
+    fn images_move_by_a_pixel_at_most_and_the_same_way_for_a_key() {
+        let mut image = [0; 25];
+        image[12] = 128;
+        let moving = Moving { pixels: image.repeat(200), side: 5, most: 1 };
+        let times = moving.times(7);
+        assert_eq!(times, moving.times(7));
+        let mut seen: Vec<u16> = (0..200).flat_map(|k| times.sample(k).1.to_vec()).collect();
+        assert_eq!(seen.len(), 200);
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen, [6, 7, 8, 11, 12, 13, 16, 17, 18]);
+        // What leaves the frame is lost.
+        let mut corner = [0; 25];
+        corner[0] = 255;
+        let times = Moving { pixels: corner.repeat(200), side: 5, most: 1 }.times(7);
+        let left = (0..200).filter(|k| !times.sample(*k).1.is_empty()).count();
+        assert!((60..120).contains(&left), "four of nine moves keep it: {left} of 200");
     }
 }
