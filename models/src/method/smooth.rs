@@ -24,10 +24,11 @@ pub struct Annealing {
 }
 
 impl Default for Annealing {
-    /// From a network that is smooth over its whole range to one that is all but hard (our choice; no
-    /// values are published).
+    /// From a network whose silent neurons are all but silent to one that is all but hard. No values are
+    /// published; on held-out samples of Yin-Yang, 60 epochs: 93.9 %, from 5 to 50 43 %, 5 to 200 58 %, 20 to
+    /// 50 89 %. What a smooth spike sends below threshold is what the hard network lacks at the end.
     fn default() -> Self {
-        Self { from: 5.0, to: 50.0 }
+        Self { from: 20.0, to: 200.0 }
     }
 }
 
@@ -90,7 +91,7 @@ mod tests {
         let mut network = Network::<f32>::new(5, 4, vec![hidden, readout.clone()], &[]).unwrap();
         Annealing::default().soften(&mut network, 0, 10);
         assert_eq!(network.layers[0].spec.forward, Forward::Smooth);
-        assert_eq!(network.layers[0].spec.surrogate, Surrogate::Sigmoid { beta: 5.0 });
+        assert_eq!(network.layers[0].spec.surrogate, Surrogate::Sigmoid { beta: 20.0 });
         assert_eq!(network.layers[1].spec, readout);
     }
 

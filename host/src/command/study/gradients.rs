@@ -46,7 +46,7 @@ pub struct Args {
         value_name = "FROM,TO",
         value_delimiter = ',',
         num_args = 1,
-        default_value = "5,50"
+        default_value = "20,200"
     )]
     pub smooth: Vec<f64>,
     /// Learning rate of firing times
@@ -126,7 +126,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandErr
 fn plan(args: &Args) -> Result<Plan, CommandError> {
     let usage = |text: String| CommandError::Usage(text);
     let [from, to] = args.smooth[..] else {
-        return Err(usage("--smooth takes two numbers, e.g. --smooth 5,50".into()));
+        return Err(usage("--smooth takes two numbers, e.g. --smooth 20,200".into()));
     };
     if args.epochs == 0 || args.steps == 0 || args.tasks.is_empty() {
         return Err(usage("--epochs, --steps and --tasks must be at least one".into()));
