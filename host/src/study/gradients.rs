@@ -155,6 +155,8 @@ pub struct Plan {
     pub every: usize,
     /// Escape noise.
     pub noise: Noise,
+    /// Its steepness where the mean activity is sent.
+    pub expected_beta: f64,
     /// Smoothing.
     pub smooth: Annealing,
     /// Firing times.
@@ -255,7 +257,8 @@ impl Plan {
             }
             Answer::NoiseExpected => {
                 learning.method = MethodName::EscapeNoise;
-                learning.noise = noise(Estimate::Expected, 1);
+                let beta = self.expected_beta;
+                learning.noise = noise(Estimate::Expected, 1).map(|noise| Noise { beta, ..noise });
             }
             Answer::Smooth => {
                 learning.method = MethodName::SmoothSpikes;

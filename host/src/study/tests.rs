@@ -27,6 +27,7 @@ fn plan(epochs: usize) -> Plan {
         epochs,
         every: 2,
         noise: Noise::default(),
+        expected_beta: 30.0,
         smooth: Annealing::default(),
         firing: FiringSettings::default(),
         local: LocalSettings::default(),

@@ -37,6 +37,9 @@ pub struct Args {
     /// Steepness of the escape noise
     #[arg(long, value_name = "BETA", default_value_t = 10.0)]
     pub noise_beta: f64,
+    /// Steepness of the noise whose mean activity is sent: flat, it lets silent neurons speak all the time
+    #[arg(long, value_name = "BETA", default_value_t = 30.0)]
+    pub expected_beta: f64,
     /// Draws of every sample of the sampled gradient
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub draws: usize,
@@ -143,12 +146,15 @@ fn plan(args: &Args) -> Result<Plan, CommandError> {
         epochs: args.epochs,
         every: args.epochs.div_ceil(20),
         noise: Noise { beta: args.noise_beta, draws: args.draws, ..Noise::default() },
+        expected_beta: args.expected_beta,
         smooth: Annealing { from, to },
         firing: FiringSettings { rate: args.firing_rate, ..FiringSettings::default() },
         local: LocalSettings { rate: args.local_rate, ..LocalSettings::default() },
         rates: RateSettings { steps: args.steps, ..RateSettings::default() },
     };
-    plan.noise.check().map_err(|e| usage(e.to_string()))?;
+    for noise in [plan.noise, Noise { beta: plan.expected_beta, ..plan.noise }] {
+        noise.check().map_err(|e| usage(e.to_string()))?;
+    }
     plan.smooth.check().map_err(|e| usage(e.to_string()))?;
     Ok(plan)
 }
