@@ -84,5 +84,5 @@ pub use result::Calibration;
 pub use spikeloop_models::encode::Grid;
 pub use target::{LayerTarget, Site, SpikeTiming};
 pub use translation::{
-    Codes, TraceBytes, Translation, TranslationOptions, UnitValues, WeightReport,
+    Codes, TraceBytes, Translation, TranslationOptions, UnitValues, WeightReport, psp_peak_us,
 };

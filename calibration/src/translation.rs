@@ -99,8 +99,10 @@ pub struct Translation {
     reliable: (u16, u16),
 }
 
-/// Peak of the response to a unit jump of the current (per µs): in µs.
-fn psp_peak_us(tau_mem: f64, tau_syn: f64) -> f64 {
+/// Peak of the response of a membrane to a unit jump of the synaptic current (per µs), which decays with
+/// `tau_syn` (µs): in µs.
+#[must_use]
+pub fn psp_peak_us(tau_mem: f64, tau_syn: f64) -> f64 {
     let (m, s) = (tau_mem, tau_syn);
     if ((m - s) / m).abs() < 1e-6 {
         return m / std::f64::consts::E;
@@ -281,6 +283,18 @@ impl Translation {
     #[must_use]
     pub fn membranes(&self) -> bool {
         self.options.membranes
+    }
+
+    /// Converter steps of a membrane of 1 (from rest to threshold) for each unit of layer `l`.
+    #[must_use]
+    pub fn lsb_per_unit(&self, l: usize) -> &[f32] {
+        &self.lsb_per_unit[l]
+    }
+
+    /// Ticks of a step of the model.
+    #[must_use]
+    pub fn step_ticks(&self) -> Tick {
+        self.step_ticks
     }
 
     /// Highest weight (model units) of layer `l` that a code can express, for clamping after a step of the

@@ -130,7 +130,7 @@ impl Method {
 pub const METHODS: &[Method] = &[
     Method { name: superspike::NAME, open: superspike::open, chip: true },
     Method { name: "autoencoder", open: autoencoder::open, chip: false },
-    Method { name: "ltts", open: ltts::open, chip: false },
+    Method { name: "ltts", open: ltts::open, chip: true },
     Method { name: "gif", open: gif::open, chip: false },
     Method { name: "burst", open: burst::open, chip: false },
     Method { name: "competing", open: competing::open, chip: false },

@@ -3,9 +3,12 @@
 //! Every epoch is followed by a run without a teacher of each pattern that is learned; the weights
 //! with the smallest error of these runs are kept, and are the ones that the final figures, the
 //! noise and the pictures are about. All figures are about patterns that were learned, but for
-//! those that say otherwise. In software only: a chip would have to take the target spikes in place
-//! of its own while it learns.
+//! those that say otherwise.
+//!
+//! With a chip it runs the network, learning and tests alike ([`chip`]). Noise on the input and the long
+//! run of the walk are for software alone: a chip has noise of its own, and trials of one length.
 
+mod chip;
 mod picture;
 mod task;
 
@@ -20,7 +23,10 @@ use spikeloop_models::random::stream;
 use spikeloop_models::task::temporal_xor;
 
 use super::{Figures, Lesson, LessonError, State, Surroundings, Watch, parse, table};
-use task::{Patterns, Task};
+use crate::calibration_choice::Device;
+use crate::run_folder::{RunFolder, file};
+use chip::{Board, ChipConfig};
+use task::{Patterns, Task, Way};
 
 /// First stream of the noise, one a run.
 const NOISE: u64 = 100;
@@ -46,6 +52,9 @@ struct Config {
     network: LttsNetwork,
     #[serde(default)]
     learning: LttsLearning,
+    /// With it, inputs reach the neurons through synapses, in software as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chip: Option<ChipConfig>,
 }
 
 /// The weights that did best so far.
@@ -71,6 +80,11 @@ struct LttsLesson {
     patterns: Patterns,
     ltts: Ltts<f32>,
     best: Option<Best>,
+    board: Option<Board>,
+    /// Weights of an earlier run on this chip, before the first epoch.
+    start: Option<Comparison>,
+    /// What the best weights made of every pattern at the end, for the pictures.
+    shown: Vec<Answer>,
     /// First epoch after which every spike of every learned pattern was right, from 1; 0 for none.
     exact_epoch: usize,
     noise: Vec<(f64, Vec<Comparison>)>,
@@ -86,18 +100,56 @@ pub fn open(
 ) -> Result<Box<dyn Lesson>, LessonError> {
     let config: Config = parse(sections)?;
     let data = around.data.map(Path::to_owned);
-    Ok(Box::new(LttsLesson::new(config, around.seed, data)?))
+    Ok(Box::new(LttsLesson::new(config, around.seed, data, around.chip)?))
 }
 
 impl LttsLesson {
-    fn new(config: Config, seed: u64, data: Option<PathBuf>) -> Result<Self, LessonError> {
+    fn new(
+        config: Config,
+        seed: u64,
+        data: Option<PathBuf>,
+        device: Option<Device>,
+    ) -> Result<Self, LessonError> {
         let (network, learning) = (&config.network, &config.learning);
-        let patterns = config.task.patterns(network, learning.excluded, seed, data.as_deref())?;
+        let way = match &config.chip {
+            None => Way::Current,
+            Some(chip) => {
+                chip.check()?;
+                Way::Synapses
+            }
+        };
+        let excluded = learning.excluded;
+        let patterns = config.task.patterns(network, excluded, (seed, way), data.as_deref())?;
         let learned = patterns.all[..patterns.learned].to_vec();
-        let ltts = Ltts::new(network, learning, learned, seed)?;
-        Ok(Self { config, seed, patterns, ltts, best: None, exact_epoch: 0, noise: Vec::new() })
+        let mut ltts = Ltts::new(network, learning, learned, seed)?;
+        let board = match (device, &config.chip) {
+            (None, _) => None,
+            (Some(device), Some(chip)) => {
+                Some(Board::new(device, chip, (network, learning), &patterns)?)
+            }
+            (Some(_), None) => {
+                let must = "a section of the experiment to run on a chip: see ltts-chip, or set chip.dt_us";
+                return Err(LessonError::Value { key: "chip", got: "missing".into(), must });
+            }
+        };
+        if let Some(folder) = config.chip.as_ref().and_then(|chip| chip.weights.as_ref()) {
+            take_weights(&mut ltts, &config, seed, folder)?;
+        }
+        Ok(Self {
+            config,
+            seed,
+            patterns,
+            ltts,
+            best: None,
+            board,
+            start: None,
+            shown: Vec::new(),
+            exact_epoch: 0,
+            noise: Vec::new(),
+        })
     }
 
+    /// In software.
     fn answer(
         &self,
         ltts: &Ltts<f32>,
@@ -105,21 +157,60 @@ impl LttsLesson {
         noise: Option<Noise<'_>>,
     ) -> Result<Answer, LessonError> {
         let spikes = ltts.recurrent().run(pattern.drive(), noise)?;
+        self.judge(ltts, pattern, spikes)
+    }
+
+    fn judge(
+        &self,
+        ltts: &Ltts<f32>,
+        pattern: &Pattern<f32>,
+        spikes: SpikeTrains,
+    ) -> Result<Answer, LessonError> {
         let output = ltts.read(&spikes);
         let comparison = compare(pattern, &spikes, &output, self.config.learning.excluded)?;
         Ok(Answer { spikes, output, comparison })
     }
 
+    /// What the network makes of the first `count` patterns without a teacher: one answer in software, those
+    /// of all its runs on a chip.
+    fn answers(&mut self, ltts: &Ltts<f32>, count: usize) -> Result<Vec<Vec<Answer>>, LessonError> {
+        let Some(board) = &mut self.board else {
+            let patterns = self.patterns.all[..count].iter();
+            return patterns.map(|pattern| Ok(vec![self.answer(ltts, pattern, None)?])).collect();
+        };
+        let runs = board.runs();
+        let mut spikes = board.free(ltts, 0..count)?.into_iter();
+        let patterns = self.patterns.all[..count].iter();
+        patterns
+            .map(|pattern| {
+                spikes.by_ref().take(runs).map(|s| self.judge(ltts, pattern, s)).collect()
+            })
+            .collect()
+    }
+
     /// Mean over the learned patterns.
-    fn test(&self, ltts: &Ltts<f32>) -> Result<Comparison, LessonError> {
-        let mut mean = Comparison { mse: 0.0, delta_s: 0.0 };
-        let learned = &self.patterns.all[..self.patterns.learned];
-        for pattern in learned {
-            let found = self.answer(ltts, pattern, None)?.comparison;
-            mean.mse += found.mse / learned.len() as f64;
-            mean.delta_s += found.delta_s / learned.len() as f64;
-        }
-        Ok(mean)
+    fn test(&mut self, ltts: &Ltts<f32>) -> Result<Comparison, LessonError> {
+        let answers = self.answers(ltts, self.patterns.learned)?;
+        Ok(mean(answers.iter().flatten().map(|answer| answer.comparison)))
+    }
+
+    /// One epoch of the rule: deviation, error of the readout, and what the chip has to say.
+    fn learn(&mut self) -> Result<Figures, LessonError> {
+        let mut figures = Vec::new();
+        let progress = match &mut self.board {
+            None => self.ltts.epoch(),
+            Some(board) => {
+                let runs = board.force(&self.ltts)?;
+                let progress = self.ltts.epoch_measured(&runs)?;
+                let limited = self.ltts.clamp(board.limit());
+                figures.push(("limited_weights", limited as f64));
+                figures.extend(board.figures());
+                progress
+            }
+        };
+        figures.push(("deviation", progress.deviation));
+        figures.push(("readout_error", progress.readout_error));
+        Ok(figures)
     }
 
     /// The network with the best weights.
@@ -136,7 +227,12 @@ impl LttsLesson {
     }
 
     /// Figures that only one of the tasks has.
-    fn figures_of_task(&self, kept: &Ltts<f32>, figures: &mut Figures) -> Result<(), LessonError> {
+    fn figures_of_task(
+        &self,
+        kept: &Ltts<f32>,
+        answers: &[Vec<Answer>],
+        figures: &mut Figures,
+    ) -> Result<(), LessonError> {
         match &self.config.task {
             Task::Trajectory(_) => {
                 for (ratio, runs) in &self.noise {
@@ -147,14 +243,15 @@ impl LttsLesson {
             }
             Task::TemporalXor(_) => {
                 let (mut right, mut worst, mut untaught) = (0.0, 0.0_f64, 0.0_f64);
-                for (k, pattern) in self.patterns.all.iter().enumerate() {
-                    let answer = self.answer(kept, pattern, None)?;
+                for (k, (pattern, answers)) in self.patterns.all.iter().zip(answers).enumerate() {
                     let wanted = temporal_xor::answered(&pattern.output().to_array());
-                    let given = temporal_xor::answered(&answer.output.to_array());
-                    right += f64::from(u8::from(given == wanted));
-                    worst = worst.max(answer.comparison.mse);
-                    if k >= self.patterns.learned {
-                        untaught = untaught.max(answer.comparison.mse);
+                    for answer in answers {
+                        let given = temporal_xor::answered(&answer.output.to_array());
+                        right += f64::from(u8::from(given == wanted)) / answers.len() as f64;
+                        worst = worst.max(answer.comparison.mse);
+                        if k >= self.patterns.learned {
+                            untaught = untaught.max(answer.comparison.mse);
+                        }
                     }
                 }
                 figures.push(("right_signs", right));
@@ -166,9 +263,9 @@ impl LttsLesson {
             Task::Walking(_) => {
                 let pattern = &self.patterns.all[0];
                 let variance = variance(pattern.output(), self.config.learning.excluded);
-                let found = self.answer(kept, pattern, None)?.comparison;
+                let found = mean(answers.iter().flatten().map(|answer| answer.comparison));
                 figures.push(("mse_share_of_variance", found.mse / variance));
-                if let Some(long) = &self.patterns.long {
+                if let Some(long) = self.patterns.long.as_ref().filter(|_| self.board.is_none()) {
                     let output = kept.read(&kept.recurrent().run(long, None)?);
                     let mse =
                         later_rounds(pattern.output(), &output, self.config.learning.excluded);
@@ -183,6 +280,9 @@ impl LttsLesson {
     /// Runs with noise on the input.
     fn disturb(&mut self, kept: &Ltts<f32>) -> Result<(), LessonError> {
         let Task::Trajectory(task) = &self.config.task else { return Ok(()) };
+        if self.board.is_some() {
+            return Ok(());
+        }
         let mut all = Vec::new();
         for (ratio, _) in NOISE_RATIOS.iter().filter(|_| task.noise_runs > 0) {
             let sigma = ratio.sqrt() * self.patterns.sigma_input;
@@ -196,6 +296,48 @@ impl LttsLesson {
         self.noise = all;
         Ok(())
     }
+}
+
+/// Best weights of the run in `folder`, which must have had the same task, network and seed, become those of
+/// `ltts`.
+fn take_weights(
+    ltts: &mut Ltts<f32>,
+    config: &Config,
+    seed: u64,
+    folder: &str,
+) -> Result<(), LessonError> {
+    let bytes = RunFolder::open(Path::new(folder))?.read(file::CHECKPOINT)?;
+    let state = State::from_bytes(&bytes)?;
+    let text: String = state.text("run.experiment")?;
+    let of: toml::Table = text.parse().unwrap_or_default();
+    let own = table(config);
+    let same = ["task", "network"].iter().all(|section| of.get(*section) == own.get(*section));
+    if !same || of.get("seed").and_then(toml::Value::as_integer) != i64::try_from(seed).ok() {
+        return Err(LessonError::Value {
+            key: "chip.weights",
+            got: folder.to_owned(),
+            must: "a run of this method with the same seed, [task] and [network]: weights belong to their targets",
+        });
+    }
+    let prefix = if state.text::<usize>("best.epoch")? > 0 { "best." } else { "" };
+    let (_, arrays) = ltts.state_mut();
+    for (name, array) in arrays.into_iter().filter(|(name, _)| name.contains("weights")) {
+        state.fill(&format!("{prefix}{name}"), &[array.len()], array)?;
+    }
+    tracing::warn!("weights of {folder} were learned elsewhere: on this chip they are a start");
+    Ok(())
+}
+
+/// Mean of comparisons; there is at least one.
+fn mean(all: impl Iterator<Item = Comparison>) -> Comparison {
+    let (mut sum, mut count) = (Comparison { mse: 0.0, delta_s: 0.0 }, 0.0_f64);
+    for found in all {
+        sum.mse += found.mse;
+        sum.delta_s += found.delta_s;
+        count += 1.0;
+    }
+    let count = count.max(1.0);
+    Comparison { mse: sum.mse / count, delta_s: sum.delta_s / count }
 }
 
 /// Variance of an output over time after `excluded` bins, mean over its channels.
@@ -225,8 +367,13 @@ impl Lesson for LttsLesson {
     }
 
     fn epoch(&mut self, epoch: usize, _watch: &dyn Watch) -> Result<Figures, LessonError> {
-        let progress = self.ltts.epoch();
-        let found = self.test(&self.ltts)?;
+        if epoch == 0 && self.config.chip.as_ref().is_some_and(|chip| chip.weights.is_some()) {
+            let ltts = self.ltts.clone();
+            self.start = Some(self.test(&ltts)?);
+        }
+        let learned = self.learn()?;
+        let ltts = self.ltts.clone();
+        let found = self.test(&ltts)?;
         if self.best.as_ref().is_none_or(|best| found.mse < best.mse) {
             let weights =
                 self.ltts.state().into_iter().filter(|(name, _)| name.contains("weights"));
@@ -236,17 +383,17 @@ impl Lesson for LttsLesson {
         if found.delta_s == 0.0 && self.exact_epoch == 0 {
             self.exact_epoch = epoch + 1;
         }
-        Ok(vec![
-            ("mse", found.mse),
-            ("delta_s", found.delta_s),
-            ("deviation", progress.deviation),
-            ("readout_error", progress.readout_error),
-        ])
+        let mut figures = vec![("mse", found.mse), ("delta_s", found.delta_s)];
+        figures.extend(learned);
+        Ok(figures)
     }
 
     fn finish(&mut self) -> Result<Figures, LessonError> {
-        let kept = self.kept();
-        let (best, last) = (self.test(&kept)?, self.test(&self.ltts)?);
+        let (kept, ltts) = (self.kept(), self.ltts.clone());
+        let last = self.test(&ltts)?;
+        let answers = self.answers(&kept, self.patterns.all.len())?;
+        let learned = answers[..self.patterns.learned].iter().flatten();
+        let best = mean(learned.map(|answer| answer.comparison));
         let mut figures = vec![
             ("mse", best.mse),
             ("delta_s", best.delta_s),
@@ -255,8 +402,13 @@ impl Lesson for LttsLesson {
             ("last_delta_s", last.delta_s),
             ("first_exact_epoch", self.exact_epoch as f64),
         ];
+        if let Some(start) = &self.start {
+            figures.extend([("start_mse", start.mse), ("start_delta_s", start.delta_s)]);
+        }
         self.disturb(&kept)?;
-        self.figures_of_task(&kept, &mut figures)?;
+        self.figures_of_task(&kept, &answers, &mut figures)?;
+        figures.extend(self.board.as_mut().map(Board::figures).unwrap_or_default());
+        self.shown = answers.into_iter().filter_map(|runs| runs.into_iter().next()).collect();
         Ok(figures)
     }
 
@@ -266,6 +418,12 @@ impl Lesson for LttsLesson {
         }
         state.put_text("epochs", self.ltts.epochs());
         state.put_text("exact_epoch", self.exact_epoch);
+        if let Some(board) = &self.board {
+            board.save(state);
+        }
+        if let Some(start) = &self.start {
+            state.put("start", &[2], [start.mse, start.delta_s]);
+        }
         let best = self.best.as_ref();
         state.put_text("best.epoch", best.map_or(0, |best| best.epoch));
         if let Some(best) = best {
@@ -277,6 +435,13 @@ impl Lesson for LttsLesson {
     }
 
     fn restore(&mut self, state: &State) -> Result<(), LessonError> {
+        if let Some(board) = &mut self.board {
+            board.restore(state)?;
+        }
+        if self.config.chip.as_ref().is_some_and(|chip| chip.weights.is_some()) {
+            let start: Vec<f64> = state.array("start", &[2])?;
+            self.start = Some(Comparison { mse: start[0], delta_s: start[1] });
+        }
         let (epochs, arrays) = self.ltts.state_mut();
         let mut weights = Vec::new();
         let epoch: usize = state.text("best.epoch")?;
@@ -298,20 +463,22 @@ impl Lesson for LttsLesson {
 
     fn pictures(&mut self) -> Vec<(&'static str, String)> {
         let kept = self.kept();
-        let answers: Vec<_> = (self.patterns.all.iter().zip(&self.patterns.names).enumerate())
-            .filter_map(|(k, (pattern, name))| {
+        let answers: Vec<_> = (self.patterns.all.iter().zip(&self.patterns.names))
+            .zip(std::mem::take(&mut self.shown))
+            .enumerate()
+            .map(|(k, ((pattern, name), answer))| {
                 let name = match k < self.patterns.learned {
                     true => name.clone(),
                     false => format!("{name} (not learned)"),
                 };
-                Some((name, pattern, self.answer(&kept, pattern, None).ok()?))
+                (name, pattern, answer)
             })
             .collect();
         let mut sections = vec![
             ("Outputs without a teacher", picture::outputs(&answers)),
             ("Spikes without a teacher", picture::rasters(&answers)),
         ];
-        if let Some(long) = &self.patterns.long
+        if let Some(long) = self.patterns.long.as_ref().filter(|_| self.board.is_none())
             && let Ok(spikes) = kept.recurrent().run(long, None)
         {
             let output = kept.read(&spikes);

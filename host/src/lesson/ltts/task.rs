@@ -119,6 +119,25 @@ pub(super) struct Patterns {
     pub long: Option<Series<f32>>,
     /// Standard deviation of the projection of the input, which noise is compared with.
     pub sigma_input: f64,
+    /// What reaches the neurons as input, for lines of a chip: see [`Input`].
+    pub input: Input,
+}
+
+/// The input before its projection.
+pub(super) struct Input {
+    /// `[time, channel]` of each pattern.
+    pub signals: Vec<Array2<f64>>,
+    /// `[channel, neuron]`.
+    pub projection: Array2<f64>,
+}
+
+/// How the input reaches the neurons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// As a current, as published.
+    Current,
+    /// Through synapses, as the spikes of lines do: filtered with their time constant.
+    Synapses,
 }
 
 impl Task {
@@ -131,7 +150,7 @@ impl Task {
         &self,
         network: &LttsNetwork,
         excluded: usize,
-        seed: u64,
+        (seed, way): (u64, Way),
         data: Option<&Path>,
     ) -> Result<Patterns, LessonError> {
         network.check()?;
@@ -143,8 +162,9 @@ impl Task {
                 let output = trajectory(task.steps, task.channels, excluded, &mut rng);
                 let clock = clock(task.steps, task.windows);
                 let sigmas = (task.sigma_clock, task.sigma_teach);
-                let pattern = make(network, &clock, &output, sigmas, seed)?;
-                Ok(paced(pattern, "trajectory", None, task.sigma_clock))
+                let pattern = make(network, &clock, &output, sigmas, (seed, way))?;
+                let input = Input::new(network, vec![clock], task.sigma_clock, seed);
+                Ok(paced(pattern, "trajectory", None, task.sigma_clock, input))
             }
             Self::Walking(task) => {
                 check_paced(task.steps, task.windows, [task.sigma_teach, task.sigma_clock])?;
@@ -161,24 +181,45 @@ impl Task {
                 output.slice_mut(ndarray::s![..silent, ..]).fill(0.0);
                 let clock = clock(task.steps, task.windows);
                 let sigmas = (task.sigma_clock, task.sigma_teach);
-                let pattern = make(network, &clock, &output, sigmas, seed)?;
+                let pattern = make(network, &clock, &output, sigmas, (seed, way))?;
                 let drive = pattern.drive().to_array();
                 let rounds = vec![drive.view(); task.rounds];
                 let long = concatenate(ndarray::Axis(0), &rounds).unwrap_or(drive.clone());
-                Ok(paced(pattern, "walk", Some(Series::of(&long)), task.sigma_clock))
+                let input = Input::new(network, vec![clock], task.sigma_clock, seed);
+                Ok(paced(pattern, "walk", Some(Series::of(&long)), task.sigma_clock, input))
             }
-            Self::TemporalXor(task) => task.patterns(network, seed),
+            Self::TemporalXor(task) => task.patterns(network, (seed, way)),
         }
     }
 }
 
-fn paced(pattern: Pattern<f32>, name: &str, long: Option<Series<f32>>, sigma: f64) -> Patterns {
+impl Input {
+    fn new(network: &LttsNetwork, signals: Vec<Array2<f64>>, sigma: f64, seed: u64) -> Self {
+        let channels = signals.first().map_or(0, Array2::ncols);
+        // The projection of a unit vector is a row of it.
+        let unit = Array2::eye(channels);
+        let projection = project(&unit, network.neurons, sigma, &mut stream(seed, INPUT));
+        Self { signals, projection }
+    }
+}
+
+fn paced(
+    pattern: Pattern<f32>,
+    name: &str,
+    long: Option<Series<f32>>,
+    sigma: f64,
+    input: Input,
+) -> Patterns {
     let names = vec![name.to_owned()];
-    Patterns { all: vec![pattern], learned: 1, names, long, sigma_input: sigma }
+    Patterns { all: vec![pattern], learned: 1, names, long, sigma_input: sigma, input }
 }
 
 impl Xor {
-    fn patterns(&self, network: &LttsNetwork, seed: u64) -> Result<Patterns, LessonError> {
+    fn patterns(
+        &self,
+        network: &LttsNetwork,
+        (seed, way): (u64, Way),
+    ) -> Result<Patterns, LessonError> {
         check_sigmas([(SIGMA_TEACH, self.sigma_teach), (SIGMA_INPUT, self.sigma_input)])?;
         let mut order = self.learned.clone();
         order.sort_unstable();
@@ -196,8 +237,9 @@ impl Xor {
         let patterns = order.iter().map(|k| {
             let bits = temporal_xor::PATTERNS[*k];
             let (input, answer) = (temporal_xor::input(bits), temporal_xor::answer(bits));
-            make(network, &input, &answer, sigmas, seed)
+            make(network, &input, &answer, sigmas, (seed, way))
         });
+        let signals = order.iter().map(|k| temporal_xor::input(temporal_xor::PATTERNS[*k]));
         let name = |k: &usize| {
             let [a, b] = temporal_xor::PATTERNS[*k].map(u8::from);
             format!("{a}{b}")
@@ -208,6 +250,7 @@ impl Xor {
             names: order.iter().map(name).collect(),
             long: None,
             sigma_input: self.sigma_input,
+            input: Input::new(network, signals.collect(), self.sigma_input, seed),
         })
     }
 }
@@ -219,10 +262,18 @@ fn make(
     input: &Array2<f64>,
     output: &Array2<f64>,
     (sigma_input, sigma_teach): (f64, f64),
-    seed: u64,
+    (seed, way): (u64, Way),
 ) -> Result<Pattern<f32>, LessonError> {
     let n = network.neurons;
-    let drive = project(input, n, sigma_input, &mut stream(seed, INPUT));
+    let mut drive = project(input, n, sigma_input, &mut stream(seed, INPUT));
+    if way == Way::Synapses {
+        let keep = libm::exp(-1.0 / network.tau_syn);
+        let mut filtered = ndarray::Array1::<f64>::zeros(n);
+        for mut row in drive.outer_iter_mut() {
+            filtered = keep * filtered + (1.0 - keep) * &row;
+            row.assign(&filtered);
+        }
+    }
     let teach = project(output, n, sigma_teach, &mut stream(seed, TEACHER));
     Ok(Pattern::taught(network, &drive, &teach, output)?)
 }

@@ -12,7 +12,7 @@ impl Watch for Quiet {
 
 fn lesson(text: &str) -> Result<LttsLesson, LessonError> {
     let config: Config = parse(text.parse().unwrap())?;
-    LttsLesson::new(config, 3, None)
+    LttsLesson::new(config, 3, None, None)
 }
 
 const SMALL: &str = "

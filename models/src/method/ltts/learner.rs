@@ -44,7 +44,7 @@ pub struct Comparison {
 pub struct Ltts<F> {
     learning: LttsLearning,
     patterns: Vec<Pattern<F>>,
-    recurrent: Recurrent<F>,
+    pub(crate) recurrent: Recurrent<F>,
     readout: Readout<F>,
     rule: Memory<F>,
     /// Epochs learned.
@@ -116,20 +116,38 @@ impl<F: Real> Ltts<F> {
 
     /// Learns from every pattern once, in their order, with teacher forcing.
     pub fn epoch(&mut self) -> Progress {
-        let neurons = self.recurrent.network().neurons;
-        let bins = |p: &Pattern<F>| p.drive().steps();
-        let learned: usize = self.patterns.iter().map(|p| bins(p) - 1).sum();
-        let outputs: usize = self.patterns.iter().map(|p| bins(p) * p.output().units()).sum();
-
-        let step = Step::new(self.epochs + 1, self.learning.rate_readout);
-        let squares = self.readout.learn(self.recurrent.factors, &self.patterns, step);
+        let squares = self.learn_readout();
         let deviation = match self.learning.mode {
-            Mode::Online => self.online(learned),
-            Mode::Offline => self.offline(),
+            Mode::Online => self.online(),
+            Mode::Offline => {
+                let escape = Escape::new(self.learning.delta_v);
+                self.step_offline(|offline, recurrent, patterns| {
+                    offline.gradient(recurrent, patterns, escape)
+                })
+            }
         };
+        self.end_epoch(deviation, squares)
+    }
+
+    /// Bins that an epoch learns from.
+    fn learned_bins(&self) -> usize {
+        self.patterns.iter().map(|p| p.drive().steps() - 1).sum()
+    }
+
+    /// The epoch's step of the readout; returns the sum of its squared errors before.
+    pub(crate) fn learn_readout(&mut self) -> f64 {
+        let step = Step::new(self.epochs + 1, self.learning.rate_readout);
+        self.readout.learn(self.recurrent.factors, &self.patterns, step)
+    }
+
+    /// Counts the epoch; `deviation` is Σ |s* − p|, `squares` that of the readout.
+    pub(crate) fn end_epoch(&mut self, deviation: f64, squares: f64) -> Progress {
+        let neurons = self.recurrent.network().neurons;
+        let outputs: usize =
+            self.patterns.iter().map(|p| p.drive().steps() * p.output().units()).sum();
         self.epochs += 1;
         Progress {
-            deviation: deviation / (neurons * learned) as f64,
+            deviation: deviation / (neurons * self.learned_bins()) as f64,
             readout_error: squares / outputs as f64,
         }
     }
@@ -141,7 +159,8 @@ impl<F: Real> Ltts<F> {
         self.learning.rate * libm::pow(self.learning.rate_factor, (k / period) as f64)
     }
 
-    fn online(&mut self, learned: usize) -> f64 {
+    fn online(&mut self) -> f64 {
+        let learned = self.learned_bins();
         let bins = self.patterns.iter().map(|p| p.drive().steps()).sum();
         let first = self.epochs * learned as u64 + 1;
         let numbers = first..first + learned as u64;
@@ -159,13 +178,17 @@ impl<F: Real> Ltts<F> {
         online.epoch(self.recurrent.factors, &mut self.recurrent.matrices, &epoch)
     }
 
-    fn offline(&mut self) -> f64 {
+    /// One step with what `gradient` leaves in the memory of the offline rule; passes on what it
+    /// returns.
+    pub(crate) fn step_offline(
+        &mut self,
+        gradient: impl FnOnce(&mut Offline<F>, &Recurrent<F>, &[Pattern<F>]) -> f64,
+    ) -> f64 {
         let rate = self.rate(self.epochs + 1, 1);
         let step = Step::new(self.epochs + 1, rate);
         let rate = F::of(rate);
         let Memory::Offline { offline, mean, square } = &mut self.rule else { return 0.0 };
-        let escape = Escape::new(self.learning.delta_v);
-        let deviation = offline.gradient(&self.recurrent, &self.patterns, escape);
+        let deviation = gradient(offline, &self.recurrent, &self.patterns);
         match self.recurrent.matrices.as_mut_slice() {
             [weights] => {
                 let moments = mean.iter_mut().zip(square);

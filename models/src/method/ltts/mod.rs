@@ -39,6 +39,8 @@
 //!   gradient.
 //! * [`stepping`] has the same rule bin by bin, as a reference.
 //!
+//! * With a chip ([`Ltts::epoch_measured`]) its spikes and membranes take the place of the scans forwards.
+//!
 //! Results depend neither on the number of threads nor on the instruction set.
 //!
 //! # Example
@@ -70,6 +72,7 @@ mod config;
 mod dynamics;
 mod learner;
 mod likelihood;
+mod measured;
 mod offline;
 mod online;
 mod pattern;
@@ -82,6 +85,7 @@ mod weights;
 
 pub use config::{LttsLearning, LttsNetwork, MOST_NEURONS, Mode, SMALLEST_DELTA_V, Synapse};
 pub use learner::{Comparison, Ltts, Progress, compare};
+pub use measured::{Measured, Reset, requirements};
 pub use pattern::{Pattern, project};
 pub use recurrent::{Noise, Recurrent};
 pub use series::Series;

@@ -19,6 +19,7 @@ use rayon::prelude::*;
 
 use super::config::Factors;
 use super::dynamics::{Escape, filter, membrane};
+use super::measured::{Measured, Reset, residual};
 use super::pattern::Pattern;
 use super::recurrent::Recurrent;
 use super::weights::{Span, TILE};
@@ -26,6 +27,7 @@ use crate::kernel::aligned::Aligned;
 use crate::kernel::kernel;
 use crate::kernel::rows::{gather, scatter};
 use crate::real::Real;
+use crate::spike_train::SpikeTrains;
 
 /// Numbers smaller than this are 0 in the backward scan: denormal numbers are slow.
 const NOTHING: f64 = 1e-30;
@@ -140,7 +142,35 @@ impl<F: Real> Offline<F> {
                 let mut sum = 0.0;
                 for pattern in patterns {
                     sum += tile.forward(of, k, span, pattern, escape);
-                    tile.backward(of.factors, span, pattern);
+                    tile.backward(of.factors, span, pattern, None);
+                }
+                tile.clear_diagonal(span);
+                sum
+            })
+            .collect();
+        sums.iter().sum()
+    }
+
+    /// The same from what was measured of each of `patterns`, with current synapses.
+    pub(crate) fn gradient_measured(
+        &mut self,
+        of: &Recurrent<F>,
+        patterns: &[Pattern<F>],
+        runs: &[Measured<F>],
+        escape: Escape<F>,
+    ) -> f64 {
+        let spans = Span::all(of.network().neurons);
+        let sums: Vec<f64> = self
+            .tiles
+            .par_iter_mut()
+            .zip(spans)
+            .map(|(tile, span)| {
+                tile.gradient.iter_mut().for_each(|g| g.fill(F::zero()));
+                let mut sum = 0.0;
+                for (pattern, run) in patterns.iter().zip(runs) {
+                    sum += tile.take(span, pattern, run, escape);
+                    let cut = (run.reset == Reset::Forget).then_some(&run.spikes);
+                    tile.backward(of.factors, span, pattern, cut);
                 }
                 tile.clear_diagonal(span);
                 sum
@@ -192,8 +222,39 @@ impl<F: Real> Tile<F> {
         deviation
     }
 
-    /// Walks back and adds to the gradient at the spikes.
-    fn backward(&mut self, f: Factors<F>, span: Span, pattern: &Pattern<F>) {
+    /// Keeps δ of a measured run; returns Σ |δ|.
+    fn take(
+        &mut self,
+        span: Span,
+        pattern: &Pattern<F>,
+        run: &Measured<F>,
+        escape: Escape<F>,
+    ) -> f64 {
+        let mut sum = 0.0;
+        for t in 1..pattern.drive().steps() {
+            let delta = &mut self.delta[t * span.width..][..span.width];
+            delta.fill(F::zero());
+            let v = run.membranes.as_ref().map(|v| &v.row(t)[span.first..][..span.units]);
+            let mut fires = span.own(pattern.target().at(0, t)).peekable();
+            let mut fired = span.own(run.spikes.at(0, t)).peekable();
+            for (k, d) in delta[..span.units].iter_mut().enumerate() {
+                let spikes = (fires.next_if_eq(&k).is_some(), fired.next_if_eq(&k).is_some());
+                *d = residual(escape, v.map(|v| v[k]), spikes);
+                sum += d.wide().abs();
+            }
+        }
+        sum
+    }
+
+    /// Walks back and adds to the gradient at the spikes. With `cut` the membranes forget what came
+    /// before these spikes (current synapses).
+    fn backward(
+        &mut self,
+        f: Factors<F>,
+        span: Span,
+        pattern: &Pattern<F>,
+        cut: Option<&SpikeTrains>,
+    ) {
         let (width, target, rows) = (span.width, pattern.target(), &mut self.rows);
         rows.q.fill(F::zero());
         rows.f.iter_mut().for_each(|f| f.fill(F::zero()));
@@ -226,6 +287,10 @@ impl<F: Real> Tile<F> {
                     }
                 }
                 (_, [filtered, ..], [gradient, ..]) => {
+                    // q holds what follows from v(t + 2), where a spike in t + 1 leaves nothing.
+                    for id in cut.into_iter().flat_map(|spikes| span.own(spikes.at(0, t + 1))) {
+                        rows.q[id] = F::zero();
+                    }
                     backward_of_current(
                         &mut rows.q,
                         filtered,
