@@ -72,6 +72,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("ltts-trajectory", include_str!("../experiments/ltts-trajectory.toml")),
     ("ltts-xor", include_str!("../experiments/ltts-xor.toml")),
     ("ltts-walking", include_str!("../experiments/ltts-walking.toml")),
+    ("ltts-chip", include_str!("../experiments/ltts-chip.toml")),
     ("gif-invitro", include_str!("../experiments/gif-invitro.toml")),
     ("gif-self", include_str!("../experiments/gif-self.toml")),
     ("burst-sinusoid", include_str!("../experiments/burst-sinusoid.toml")),

@@ -303,7 +303,7 @@ impl Board {
                 let fired = parts.fired(observables.spikes_of(0), pattern);
                 let membranes =
                     parts.membranes.then(|| parts.take_membranes(&observables.samples, &lsb));
-                run = Some(Measured { spikes: fired, membranes, reset: Reset::Forget });
+                run = Some(Measured { spikes: fired, membranes, reset: Reset::To(-parts.depth) });
             })?;
             runs.extend(run);
         }

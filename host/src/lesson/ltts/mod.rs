@@ -421,6 +421,7 @@ impl Lesson for LttsLesson {
         if let Some(board) = &self.board {
             board.save(state);
         }
+        state.put_text("start.known", self.start.is_some());
         if let Some(start) = &self.start {
             state.put("start", &[2], [start.mse, start.delta_s]);
         }
@@ -438,7 +439,7 @@ impl Lesson for LttsLesson {
         if let Some(board) = &mut self.board {
             board.restore(state)?;
         }
-        if self.config.chip.as_ref().is_some_and(|chip| chip.weights.is_some()) {
+        if state.text("start.known")? {
             let start: Vec<f64> = state.array("start", &[2])?;
             self.start = Some(Comparison { mse: start[0], delta_s: start[1] });
         }

@@ -8,33 +8,44 @@
 //! ```text
 //! ΔJ_ij = Σₜ (s*_i − p_i)(t) e_ij(t),    p = σ(v/δv)
 //! ```
-//! * s* and the filtered spikes ŝ* behind e are given, as without a chip.
+//! * s* and the filtered spikes ŝ* behind e are given, as without a chip. Leak and synaptic filter of e are the
+//!   nominal ones.
 //! * A measured spike says on which side of the threshold a membrane was, better than its sample:
-//!   without a spike v counts as 0 at most, with one as 0 at least. A sample that was taken after
-//!   the reset has lost how far beyond the threshold the membrane came: then p is 1, the spike is
-//!   there, and only its absence or presence teaches.
-//! * Without membranes p is the measured spike: the rule for δv below 1/30.
-//! * [`Reset::Forget`]: a neuron that is put to a fixed potential by its spike has forgotten what
-//!   came before. Then `e_ij(t+1) = ŝ*_j(t)/τ_m` if neuron i spiked in bin t: an eligibility for
-//!   each synapse, which costs nothing in the backward form (see `offline`), where `q_i` is cut.
-//! * The leak and the synaptic filter of e are the nominal ones.
+//!   without a spike v counts as 0 at most, with one as 0 at least. How far it came beyond the threshold the
+//!   reset hides: it is taken to have gone on as in the bin before.
+//! * [`Reset::To`]: the chip resets a neuron at its own spikes, and to a fixed potential. A spike too many or
+//!   too few would leave the neuron in a state that it is not in when all goes well, and what it is taught
+//!   there is of little use: learning from the membranes as they are does not get far. So the difference d is
+//!   undone: with v*(t) the membrane of a neuron that is reset by s*, instead of by its own spikes,
+//!
+//! ```text
+//! v*(t) = v(t) + (1 − 1/τ_m) d(t−1),    d(t) = (v_reset if s*(t), else v*(t)) − sample(t)
+//! ```
+//!   and d = 0 where the spike came that should. As long as d is not 0 the side of the threshold is not known.
+//!   A neuron that is reset so has forgotten what came before: `e_ij(t+1) = ŝ*_j(t)/τ_m` if s*_i(t), an
+//!   eligibility for each synapse, which costs nothing in the backward form (see `offline`): `q_i` is cut.
+//! * Without membranes p is the measured spike: the rule for δv below 1/30. Eligibilities are cut at own spikes.
 
-use super::config::{Mode, SMALLEST_DELTA_V, Synapse};
+use super::config::{Factors, Mode, SMALLEST_DELTA_V, Synapse};
 use super::dynamics::Escape;
 use super::learner::{Ltts, Progress};
 use super::series::Series;
+use super::weights::Span;
 use crate::error::{ModelError, Result};
 use crate::method::{Need, Requirements};
 use crate::real::Real;
 use crate::spike_train::SpikeTrains;
 
-/// What a spike leaves of the membrane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reset {
-    /// Everything but s_inh, as in the published model.
+/// Membranes this part of the way from reset to threshold apart are in the same state.
+const SAME: f64 = 0.01;
+
+/// What a spike does to a membrane.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reset<F> {
+    /// The target takes s_inh off it, as in the published model; membranes count as they are.
     Subtract,
-    /// Nothing: the membrane begins anew at a potential of its own.
-    Forget,
+    /// An own spike puts it to this potential.
+    To(F),
 }
 
 /// What was measured while the network was forced to a pattern.
@@ -45,7 +56,18 @@ pub struct Measured<F> {
     /// Membranes `[time, neuron]` in the units of the network, threshold at 0. `None`: p is the spike.
     pub membranes: Option<Series<F>>,
     /// What spikes do to membranes.
-    pub reset: Reset,
+    pub reset: Reset<F>,
+}
+
+impl<F> Measured<F> {
+    /// Spikes after which a membrane does not know what came before.
+    pub(crate) fn forgets<'a>(&'a self, target: &'a SpikeTrains) -> Option<&'a SpikeTrains> {
+        match (&self.reset, &self.membranes) {
+            (Reset::Subtract, _) => None,
+            (Reset::To(_), Some(_)) => Some(target),
+            (Reset::To(_), None) => Some(&self.spikes),
+        }
+    }
 }
 
 /// What learning with this width of the escape function needs of a chip.
@@ -123,22 +145,52 @@ impl<F: Real> Ltts<F> {
     }
 }
 
-/// δ = s* − p of one neuron in one bin: whether it should fire, and whether it did.
-pub(crate) fn residual<F: Real>(
-    escape: Escape<F>,
-    v: Option<F>,
-    (fires, fired): (bool, bool),
-) -> F {
-    let Some(v) = v else {
-        return F::of(f64::from(i8::from(fires) - i8::from(fired)));
-    };
-    if !fired {
-        return escape.residual(v.min(F::zero()), fires);
+/// Neurons of a tile, as their measurements show them.
+pub(crate) struct Sight<'a, F> {
+    run: &'a Measured<F>,
+    keep: F,
+    first: usize,
+    /// d(t−1) of each neuron.
+    off: Vec<F>,
+}
+
+impl<'a, F: Real> Sight<'a, F> {
+    pub(crate) fn new(f: Factors<F>, run: &'a Measured<F>, span: Span) -> Self {
+        Self { run, keep: f.keep, first: span.first, off: vec![F::zero(); span.units] }
     }
-    if v > F::zero() {
-        return escape.residual(v, fires);
+
+    /// δ = s* − p of neuron `k` of the tile in bin `t`, one after the other: whether it should fire, and
+    /// whether it did.
+    pub(crate) fn residual(
+        &mut self,
+        escape: Escape<F>,
+        (t, k): (usize, usize),
+        (fires, fired): (bool, bool),
+    ) -> F {
+        let Some(membranes) = &self.run.membranes else {
+            return F::of(f64::from(i8::from(fires) - i8::from(fired)));
+        };
+        let at = |t: usize| membranes.row(t)[self.first + k];
+        let Reset::To(reset) = self.run.reset else {
+            let v = if fired { at(t).max(F::zero()) } else { at(t).min(F::zero()) };
+            return escape.residual(v, fires);
+        };
+        let sample = at(t);
+        let before = if t > 1 { at(t - 1) + at(t - 1) - at(t - 2) } else { F::zero() };
+        let own = if fired { before.max(F::zero()) } else { sample.min(F::zero()) };
+        let carried = self.keep * self.off[k];
+        let v = own + carried;
+        self.off[k] = match (fires, fired) {
+            (true, true) => F::zero(),
+            (true, false) => reset - sample,
+            (false, true) => v - sample,
+            (false, false) => carried,
+        };
+        if self.off[k].abs() < F::of(SAME) * reset.abs() {
+            self.off[k] = F::zero();
+        }
+        escape.residual(v, fires)
     }
-    if fires { F::zero() } else { -F::one() }
 }
 
 #[cfg(test)]

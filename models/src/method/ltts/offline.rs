@@ -19,7 +19,7 @@ use rayon::prelude::*;
 
 use super::config::Factors;
 use super::dynamics::{Escape, filter, membrane};
-use super::measured::{Measured, Reset, residual};
+use super::measured::{Measured, Sight};
 use super::pattern::Pattern;
 use super::recurrent::Recurrent;
 use super::weights::{Span, TILE};
@@ -168,9 +168,8 @@ impl<F: Real> Offline<F> {
                 tile.gradient.iter_mut().for_each(|g| g.fill(F::zero()));
                 let mut sum = 0.0;
                 for (pattern, run) in patterns.iter().zip(runs) {
-                    sum += tile.take(span, pattern, run, escape);
-                    let cut = (run.reset == Reset::Forget).then_some(&run.spikes);
-                    tile.backward(of.factors, span, pattern, cut);
+                    sum += tile.take(of.factors, span, (pattern, run), escape);
+                    tile.backward(of.factors, span, pattern, run.forgets(pattern.target()));
                 }
                 tile.clear_diagonal(span);
                 sum
@@ -225,21 +224,20 @@ impl<F: Real> Tile<F> {
     /// Keeps δ of a measured run; returns Σ |δ|.
     fn take(
         &mut self,
+        f: Factors<F>,
         span: Span,
-        pattern: &Pattern<F>,
-        run: &Measured<F>,
+        (pattern, run): (&Pattern<F>, &Measured<F>),
         escape: Escape<F>,
     ) -> f64 {
-        let mut sum = 0.0;
+        let (mut sum, mut sight) = (0.0, Sight::new(f, run, span));
         for t in 1..pattern.drive().steps() {
             let delta = &mut self.delta[t * span.width..][..span.width];
             delta.fill(F::zero());
-            let v = run.membranes.as_ref().map(|v| &v.row(t)[span.first..][..span.units]);
             let mut fires = span.own(pattern.target().at(0, t)).peekable();
             let mut fired = span.own(run.spikes.at(0, t)).peekable();
             for (k, d) in delta[..span.units].iter_mut().enumerate() {
                 let spikes = (fires.next_if_eq(&k).is_some(), fired.next_if_eq(&k).is_some());
-                *d = residual(escape, v.map(|v| v[k]), spikes);
+                *d = sight.residual(escape, (t, k), spikes);
                 sum += d.wide().abs();
             }
         }

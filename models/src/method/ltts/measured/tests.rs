@@ -121,45 +121,65 @@ fn with_the_membranes_of_the_model_it_is_the_offline_rule() {
     }
 }
 
-/// `Σₜ δ_i(t) e_ij(t)` forwards, with e put to 0 by the own spikes.
+/// `Σₜ δ_i(t) e_ij(t)` forwards, with an eligibility for every synapse; neuron by neuron, with the two
+/// membranes side by side: the chip's and that of the neuron that is reset by the target.
 fn forwards(target: &SpikeTrains, run: &Measured<f64>, delta_v: f64) -> Array2<f64> {
     let c = network();
-    let beta = (-1.0 / c.tau_syn).exp();
-    let mut e = Array2::<f64>::zeros((NEURONS, NEURONS));
-    let mut sum = e.clone();
-    let mut s_hat = vec![0.0; NEURONS];
+    let (beta, keep) = ((-1.0 / c.tau_syn).exp(), 1.0 - 1.0 / c.tau_mem);
     let at = |trains: &SpikeTrains, t: usize, i: usize| trains.at(0, t).contains(&(i as u16));
-    for t in 0..BINS - 1 {
-        for (j, s) in s_hat.iter_mut().enumerate() {
-            *s = beta * *s + (1.0 - beta) * f64::from(u8::from(at(target, t, j)));
-        }
-        for i in 0..NEURONS {
-            let keep = match at(&run.spikes, t, i) && run.reset == Reset::Forget {
-                true => 0.0,
-                false => 1.0 - 1.0 / c.tau_mem,
-            };
-            let v = run.membranes.as_ref().unwrap().row(t + 1)[i];
-            let sigmoid = |v: f64| 1.0 / (1.0 + (-v / delta_v).exp());
-            let p = match (at(&run.spikes, t + 1, i), v > 0.0) {
-                (true, true) => sigmoid(v),
-                (true, false) => 1.0,
-                (false, _) => sigmoid(v.min(0.0)),
-            };
-            let delta = f64::from(u8::from(at(target, t + 1, i))) - p;
+    let sigmoid = |v: f64| 1.0 / (1.0 + (-v / delta_v).exp());
+    let membranes = run.membranes.as_ref().unwrap();
+    let mut sum = Array2::<f64>::zeros((NEURONS, NEURONS));
+    for i in 0..NEURONS {
+        let (mut e, mut s_hat) = (vec![0.0; NEURONS], vec![0.0; NEURONS]);
+        // Of both membranes after the resets of the bin before.
+        let (mut chip, mut forced) = (0.0, 0.0);
+        for t in 1..BINS {
             for j in 0..NEURONS {
-                e[[j, i]] = keep * e[[j, i]] + s_hat[j] / c.tau_mem;
-                sum[[j, i]] += delta * e[[j, i]];
+                s_hat[j] =
+                    beta * s_hat[j] + (1.0 - beta) * f64::from(u8::from(at(target, t - 1, j)));
+                let forgot = at(target, t - 1, i) && run.reset != Reset::Subtract;
+                e[j] = if forgot { 0.0 } else { keep * e[j] } + s_hat[j] / c.tau_mem;
+            }
+            let (s, x) = (at(&run.spikes, t, i), membranes.row(t)[i]);
+            let v = match (run.reset, s) {
+                (Reset::Subtract, true) => x.max(0.0),
+                (_, false) => x.min(0.0) + keep * (forced - chip),
+                (Reset::To(_), true) => {
+                    let went_on = if t > 1 {
+                        2.0 * membranes.row(t - 1)[i] - membranes.row(t - 2)[i]
+                    } else {
+                        0.0
+                    };
+                    went_on.max(0.0) + keep * (forced - chip)
+                }
+            };
+            let wanted = at(target, t, i);
+            let delta = f64::from(u8::from(wanted)) - sigmoid(v);
+            for j in (0..NEURONS).filter(|j| *j != i) {
+                sum[[j, i]] += delta * e[j];
+            }
+            if let Reset::To(reset) = run.reset {
+                let together = keep * (forced - chip);
+                (chip, forced) = match (wanted, s) {
+                    (true, true) => (0.0, 0.0),
+                    (true, false) => (x, reset),
+                    (false, true) => (x, v),
+                    (false, false) => (0.0, together),
+                };
+                if (forced - chip).abs() < 0.01 * reset.abs() {
+                    (chip, forced) = (0.0, 0.0);
+                }
             }
         }
     }
-    sum.diag_mut().fill(0.0);
     sum
 }
 
 #[test]
 fn a_reset_cuts_the_eligibilities_of_the_neuron_that_spiked() {
     let delta_v = 0.4;
-    for reset in [Reset::Forget, Reset::Subtract] {
+    for reset in [Reset::To(-2.0), Reset::Subtract] {
         let mut ltts = learner(Mode::Offline, delta_v);
         let run = |seed| Measured {
             spikes: spikes(0.15, seed),
@@ -201,26 +221,49 @@ fn rows(ltts: &Ltts<f64>) -> Vec<f64> {
         .collect()
 }
 
+/// δ of one neuron bin by bin, for its samples, target spikes and own spikes.
+fn residuals(samples: &[f64], fires: &[usize], fired: &[usize], reset: f64) -> Vec<f64> {
+    let column = Array2::from_shape_vec((samples.len(), 1), samples.to_vec()).unwrap();
+    let run = Measured {
+        spikes: SpikeTrains::default(),
+        membranes: Some(Series::of(&column)),
+        reset: Reset::To(reset),
+    };
+    let network = LttsNetwork { neurons: 1, tau_mem: 2.0, ..network() };
+    let mut sight = Sight::new(network.factors(), &run, Span { first: 0, units: 1, width: 16 });
+    let escape = Escape::new(0.5);
+    (1..samples.len())
+        .map(|t| sight.residual(escape, (t, 0), (fires.contains(&t), fired.contains(&t))))
+        .collect()
+}
+
 #[test]
-fn a_spike_says_more_than_a_sample() {
-    let escape = Escape::<f64>::new(0.5);
-    let of = |v, fires, fired| residual(escape, Some(v), (fires, fired));
+fn a_spike_says_more_than_a_sample_and_its_reset_is_undone() {
+    let p = |v: f64| 1.0 / (1.0 + (-v / 0.5).exp());
+    let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
     // A target spike that is missing teaches at least half, however high the sample is.
-    assert_eq!(of(3.0, true, false), 0.5);
-    assert!(of(-1.0, true, false) > 0.85);
-    // After the reset nothing is known but the spike.
-    assert_eq!((of(-4.0, true, true), of(-4.0, false, true)), (0.0, -1.0));
-    assert!(of(0.1, true, true) > 0.4 && of(0.1, false, true) < -0.5);
-    for (fires, fired, expected) in
-        [(true, true, 0.0), (true, false, 1.0), (false, true, -1.0), (false, false, 0.0)]
+    assert_eq!(residuals(&[-4.0, 3.0], &[1], &[], -4.0), [0.5]);
+    // The spike that should come goes on as in the bin before, and leaves nothing to undo.
+    let found = residuals(&[-4.0, -1.0, -0.25, -4.0, -3.0], &[3], &[3], -4.0);
+    assert!(near(&found, &[-p(-1.0), -p(-0.25), 1.0 - p(0.5), -p(-3.0)]), "{found:?}");
+    // One too many: the neuron is where it would be without it, half as far off in every bin.
+    let found = residuals(&[-4.0, -1.0, -0.25, -4.0, -3.0], &[], &[3], -4.0);
+    assert!(near(&found, &[-p(-1.0), -p(-0.25), -p(0.5), -p(-3.0 + 2.25)]), "{found:?}");
+    // One that is missing: the neuron counts as reset.
+    let found = residuals(&[-4.0, -1.0, -0.5, -0.4], &[2], &[], -4.0);
+    assert!(near(&found, &[-p(-1.0), 1.0 - p(-0.5), -p(-0.4 - 1.75)]), "{found:?}");
+    let run = Measured { spikes: SpikeTrains::default(), membranes: None, reset: Reset::To(-4.0) };
+    let mut sight = Sight::new(network().factors(), &run, Span { first: 0, units: 1, width: 16 });
+    for (spikes, expected) in
+        [((true, true), 0.0), ((true, false), 1.0), ((false, true), -1.0), ((false, false), 0.0)]
     {
-        assert_eq!(residual(escape, None, (fires, fired)), expected);
+        assert_eq!(sight.residual(Escape::new(0.0), (1, 0), spikes), expected);
     }
 }
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let run = |membranes| Measured { spikes: spikes(0.1, 1), membranes, reset: Reset::Forget };
+    let run = |membranes| Measured { spikes: spikes(0.1, 1), membranes, reset: Reset::To(-0.5) };
     let both = [run(Some(series(1.0, 1))), run(Some(series(1.0, 2)))];
     let error = |ltts: &mut Ltts<f64>, runs: &[Measured<f64>]| {
         ltts.epoch_measured(runs).unwrap_err().to_string()
