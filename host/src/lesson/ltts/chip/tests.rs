@@ -13,10 +13,11 @@ use spikeloop_models::method::ltts::Pattern;
 use spikeloop_models::random::{normal, stream};
 
 /// A digital core whose tick is a bin.
-const DIGITAL: &str = "emu:preset=fpga-ideal,neurons=48,inputs=64";
-/// An analog chip as they are, and one without noise.
-const ANALOG: &str = "emu:preset=bss2-cal,neurons=48,inputs=64,seed=3";
-const QUIET: &str = "emu:preset=bss2-cal,neurons=48,inputs=64,seed=3,noise=off";
+const DIGITAL: &str = "emu:preset=fpga-ideal,neurons=48,inputs=128";
+/// An analog chip as they are, and one without noise whose synapses are all the same: those of the lines are
+/// not those of the neurons.
+const ANALOG: &str = "emu:preset=bss2-cal,neurons=48,inputs=128,seed=3";
+const EQUAL: &str = "emu:preset=bss2-cal,neurons=48,inputs=128,seed=3,noise=off,sigma=0";
 const ANALOG_SET: &[&str] = &["chip.dt_us=1.0", "chip.delay_us=0.5"];
 const SMALL: &[&str] =
     &["task.steps=50", "task.channels=1", "network.neurons=40", "learning.rate=0.05"];
@@ -74,7 +75,13 @@ fn board(
 #[test]
 fn a_digital_chip_that_is_forced_has_the_membranes_of_the_model() {
     let overrides: &[&[&str]] = &[SMALL, &["task.sigma_clock=1.0"]];
-    let (mut board, ltts, patterns) = board(overrides, DIGITAL, 0.3, None);
+    // Each neuron is heard every tenth bin.
+    let mut target = SpikeTrains::new(50, 40);
+    for t in 0..50 {
+        (0..40_u16).filter(|j| t > 0 && (t + 3 * j) % 10 == 1).for_each(|j| target.push(j));
+        target.end_step();
+    }
+    let (mut board, ltts, patterns) = board(overrides, DIGITAL, 0.3, Some(&target));
     let run = board.force(&ltts).unwrap().remove(0);
     let (pattern, network) = (&patterns.all[0], ltts.recurrent().network());
     let weights = ltts.recurrent().weights(0).unwrap();
@@ -99,30 +106,35 @@ fn a_digital_chip_that_is_forced_has_the_membranes_of_the_model() {
     assert_eq!(run.spikes.count(0), 0, "weak inputs do not reach the threshold");
     // A step of the converter is 4/70; codes of the weights round as well.
     assert!(worst < 0.06, "off by {worst} of a membrane that moves by {moved}");
-    assert!(moved > 1.5 && heard > 20, "{moved}, {heard} spikes");
+    assert!(moved > 1.5 && heard > 150, "{moved}, {heard} spikes");
 }
 
 #[test]
 fn a_chip_that_is_forced_to_its_own_free_run_fires_as_in_the_free_run() {
-    for (selector, set) in [(DIGITAL, &[][..]), (QUIET, ANALOG_SET)] {
-        let overrides: &[&[&str]] = &[SMALL, set];
+    for (selector, set) in [(DIGITAL, &[][..]), (EQUAL, ANALOG_SET)] {
+        let overrides: &[&[&str]] = &[SMALL, set, &["task.sigma_clock=8.0"]];
         let (mut first, ltts, _) = board(overrides, selector, 0.8, None);
         let free = first.free(&ltts, 0..1).unwrap().remove(0);
         assert!(free.count(0) > 30, "{selector}: {} spikes", free.count(0));
         let (mut forced, ltts, _) = board(overrides, selector, 0.8, Some(&free));
-        let mut differences = Vec::new();
-        for _ in 0..6 {
-            let run = forced.force(&ltts).unwrap().remove(0);
-            let wrong = |t: usize| {
-                let (a, b) = (free.at(0, t), run.spikes.at(0, t));
-                a.iter().filter(|id| !b.contains(id)).count()
-                    + b.iter().filter(|id| !a.contains(id)).count()
-            };
-            differences.push((0..free.steps()).map(wrong).sum::<usize>());
-        }
-        // In the middle of the bins first, where an analog chip does not fire; then when it did.
-        assert_eq!(differences[5], 0, "{selector}: {differences:?}");
-        assert_eq!(differences[0] == 0, selector == DIGITAL, "{selector}: {differences:?}");
+        let wrong = |a: &SpikeTrains, b: &SpikeTrains, t: usize| {
+            let (a, b) = (a.at(0, t), b.at(0, t));
+            a.iter().filter(|id| !b.contains(id)).count()
+                + b.iter().filter(|id| !a.contains(id)).count()
+        };
+        let run = forced.force(&ltts).unwrap().remove(0);
+        // Heard in the middle of the bins, where an analog chip does not fire.
+        assert_eq!((0..free.steps()).map(|t| wrong(&free, &run.spikes, t)).sum::<usize>(), 0);
+        let off = |spike: &&Teaching| {
+            let middle = (Tick::from(spike.bin) - 1) * forced.step + (forced.step - 1) / 2;
+            spike.tick != middle + forced.delay
+        };
+        let moved = forced.teaching[0].iter().filter(off).count();
+        assert_eq!(moved == 0, selector == DIGITAL, "{selector}: {moved}");
+        // And when it did. Its spikes have time stamps: one at the end of a bin may come into the next.
+        let run = forced.force(&ltts).unwrap().remove(0);
+        let left = (0..free.steps()).map(|t| wrong(&free, &run.spikes, t)).sum::<usize>();
+        assert!(left <= 2, "{selector}: {left} of {}", free.count(0));
         assert_eq!(forced.free(&ltts, 0..1).unwrap()[0], free);
     }
 }
@@ -149,13 +161,14 @@ fn a_lesson_on_a_chip_goes_on_with_the_same_bits() {
 
 #[test]
 fn it_learns_in_the_loop_and_its_weights_are_a_start_elsewhere() {
-    let mut ideal = lesson(&[SMALL], Some(DIGITAL)).unwrap();
+    let set = &["task.sigma_clock=8.0", "learning.rate=0.1", "learning.delta_v=0.1"];
+    let mut ideal = lesson(&[SMALL, set], Some(DIGITAL)).unwrap();
     let first = ideal.epoch(0, &Always).unwrap();
     let last = (1..80).map(|k| ideal.epoch(k, &Always).unwrap()).last().unwrap();
     assert!(of(&last, "deviation") < 0.5 * of(&first, "deviation"), "{first:?} {last:?}");
     let found = ideal.finish().unwrap();
-    assert!(of(&found, "mse") < 0.5 * of(&first, "mse"), "{first:?} {found:?}");
-    assert!(of(&found, "delta_s") < of(&first, "delta_s"), "{first:?} {found:?}");
+    assert!(of(&found, "mse") < 0.6 * of(&first, "mse"), "{first:?} {found:?}");
+    assert!(of(&found, "delta_s") < 0.4 * of(&first, "delta_s"), "{first:?} {found:?}");
     // What its folder would hold.
     let mut state = State::default();
     ideal.save(&mut state);
@@ -164,14 +177,16 @@ fn it_learns_in_the_loop_and_its_weights_are_a_start_elsewhere() {
     state.put_text("run.experiment", toml::to_string(&config).unwrap());
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("run");
-    RunFolder::create(&path).unwrap().write(file::CHECKPOINT, &state.to_bytes().unwrap()).unwrap();
+    let folder = RunFolder::create(&path).unwrap();
+    folder.write(file::CONFIG, b"").unwrap();
+    folder.write(file::CHECKPOINT, &state.to_bytes().unwrap()).unwrap();
     let weights = format!("chip.weights=\"{}\"", path.display());
-    let mut again = lesson(&[SMALL, &[&weights]], Some(DIGITAL)).unwrap();
+    let mut again = lesson(&[SMALL, set, &[&weights]], Some(DIGITAL)).unwrap();
     again.epoch(0, &Always).unwrap();
     let start = again.finish().unwrap();
     assert_eq!(of(&start, "start_mse"), of(&found, "mse"));
     assert_eq!(of(&start, "start_delta_s"), of(&found, "delta_s"));
-    let other = lesson(&[SMALL, &[&weights, "network.tau_mem=9.0"]], None).err().unwrap();
+    let other = lesson(&[SMALL, set, &[&weights, "network.tau_mem=9.0"]], None).err().unwrap();
     assert!(other.to_string().contains("chip.weights"), "{other}");
 }
 
@@ -180,13 +195,16 @@ fn what_does_not_fit_is_refused_before_the_first_run() {
     let refused = |overrides: &[&str], selector: &str| {
         lesson(&[SMALL, overrides], Some(selector)).err().unwrap().to_string()
     };
-    let narrow = DIGITAL.replace("inputs=64", "inputs=50");
+    let narrow = DIGITAL.replace("inputs=128", "inputs=50");
     assert!(refused(&[], &narrow).contains("make network.neurons smaller"));
     assert!(refused(&[], &DIGITAL.replace("neurons=48", "neurons=30")).contains("30 neurons"));
     let blind = "emu:preset=dynapse-like";
     assert!(refused(&["chip.dt_us=1.0"], blind).contains("learning.delta_v=0"));
     assert!(lesson(&[SMALL, ANALOG_SET, &["learning.delta_v=0"]], Some(blind)).is_ok());
-    assert!(refused(&[], "emu:preset=delgrad-hwaware").contains("cannot drive neurons"));
+    let mut caps = device(DIGITAL).chip.capabilities().clone();
+    caps.recurrent = false;
+    let alone = check_fit(&caps, (40, 50), &ChipConfig::default(), true).unwrap_err().to_string();
+    assert!(alone.contains("cannot drive neurons") && alone.contains("--software"), "{alone}");
     assert!(refused(&["chip.dt_us=0.5"], ANALOG).contains("1 us a sample"));
     assert!(refused(&["chip.weight_limit=1e6"], DIGITAL).contains("chip.weight_limit"));
     assert!(refused(&["learning.mode=\"online\""], DIGITAL).contains("learning.mode"));
