@@ -5,7 +5,7 @@
 //! noise and the pictures are about. All figures are about patterns that were learned, but for
 //! those that say otherwise.
 //!
-//! With a chip it runs the network, learning and tests alike ([`chip`]). Noise on the input and the long
+//! With a chip it runs the network, learning and tests alike (see `chip`). Noise on the input and the long
 //! run of the walk are for software alone: a chip has noise of its own, and trials of one length.
 
 mod chip;
