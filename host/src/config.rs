@@ -79,6 +79,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("burst-xor", include_str!("../experiments/burst-xor.toml")),
     ("competing-mnist", include_str!("../experiments/competing-mnist.toml")),
     ("decolle-mnist", include_str!("../experiments/decolle-mnist.toml")),
+    ("decolle-conv", include_str!("../experiments/decolle-conv.toml")),
     ("decolle-digits", include_str!("../experiments/decolle-digits.toml")),
     ("fashion-latency", include_str!("../experiments/fashion-latency.toml")),
     ("randman", include_str!("../experiments/randman.toml")),
