@@ -295,7 +295,11 @@ impl<C: Core> Core for PlasticCore<'_, C> {
         for (held, b) in self.feedback.iter_mut().zip(rule.feedback()) {
             *held = b;
         }
-        self.synapses.fill(Synapse::default());
+        if self.rule.is_some_and(|rule| rule.goes_on(&numbers)) {
+            self.synapses.iter_mut().for_each(Synapse::forget);
+        } else {
+            self.synapses.fill(Synapse::default());
+        }
         self.load(&numbers);
         self.rule = Some(numbers);
         self.trial = None;

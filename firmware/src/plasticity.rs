@@ -71,6 +71,13 @@ pub struct Synapse {
     normaliser: i64,
 }
 
+impl Synapse {
+    /// Leaves out what was gathered for the next update.
+    pub fn forget(&mut self) {
+        self.sum = 0;
+    }
+}
+
 /// The numbers of a [`PlasticityRule`], with the types that they have here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -128,6 +135,17 @@ impl Rule {
             delay: u32::from(rule.delay),
             limit: Weight::from_num(rule.weight_limit),
         }
+    }
+
+    /// Whether `other` learns the same synapses by the same rule, with numbers of its own: what was
+    /// learned can go on.
+    #[must_use]
+    pub fn goes_on(&self, other: &Self) -> bool {
+        let shape = |rule: &Self| {
+            (rule.kind, rule.own, rule.inputs, rule.shared, rule.hidden, rule.outputs, rule.classes)
+        };
+        let place = |rule: &Self| (rule.hidden_first, rule.output_first);
+        shape(self) == shape(other) && place(self) == place(other)
     }
 
     /// Sources: all inputs, then all hidden neurons.

@@ -132,7 +132,8 @@ impl Observables {
 
 /// A chip that changes its own weights; see [section 10 of the wire](crate::wire).
 pub trait Plastic {
-    /// Gives the device its rule. It starts from the weights that it has.
+    /// Gives the device its rule. It starts from the weights that it has; a rule for the same synapses with
+    /// other numbers goes on where the last one was.
     ///
     /// # Errors
     /// [`Error::Rule`] if the rule is longer than a message to this device may be; that the device

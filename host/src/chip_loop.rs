@@ -236,6 +236,17 @@ impl ChipLoop {
         LoopCounters { retries, ..self.counters }
     }
 
+    /// Trials that stalled and were repeated, so far.
+    #[must_use]
+    pub fn repeated_trials(&self) -> u64 {
+        self.runner.retries()
+    }
+
+    /// The chip itself, for what a loop does not do: to learn by itself.
+    pub fn chip_mut(&mut self) -> &mut dyn Chip {
+        self.runner.chip_mut()
+    }
+
     /// The largest weight of each layer that the chip can express; `None` where there is no limit.
     #[must_use]
     pub fn weight_limits(&self) -> Vec<Option<f32>> {

@@ -81,6 +81,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("decolle-mnist", include_str!("../experiments/decolle-mnist.toml")),
     ("decolle-conv", include_str!("../experiments/decolle-conv.toml")),
     ("decolle-digits", include_str!("../experiments/decolle-digits.toml")),
+    ("decolle-chip", include_str!("../experiments/decolle-chip.toml")),
     ("fashion-latency", include_str!("../experiments/fashion-latency.toml")),
     ("randman", include_str!("../experiments/randman.toml")),
     ("braille", include_str!("../experiments/braille.toml")),

@@ -64,6 +64,17 @@ impl Encoder {
         self.flush();
     }
 
+    /// A message that is longer than the bodies of others may be.
+    pub(super) fn long_message(&mut self, message: &Message<'_>, len: usize) {
+        self.flush();
+        let mut body = vec![0; len];
+        let mut writer = Writer::new(&mut body);
+        if message.encode(&mut writer).is_ok() {
+            self.parcel.bytes.extend_from_slice(writer.written());
+            self.parcel.parts.push((message.kind(), self.parcel.bytes.len()));
+        }
+    }
+
     /// Adds a part to the open body if it is of the same kind and there is room, else to a new one,
     /// which starts with `head`. The part must fit into an empty body.
     fn part<T>(
@@ -114,11 +125,6 @@ impl Encoder {
         self.flags(Flag::Enabled, &old.enabled, &new.enabled);
         self.flags(Flag::Spiking, &old.spiking, &new.spiking);
         self.recording(&old.recording, &new.recording, new.neurons());
-    }
-
-    /// Longest body.
-    pub(super) fn limit(&self) -> usize {
-        self.body.len()
     }
 
     /// Errors of a trial, in as many messages as they take.

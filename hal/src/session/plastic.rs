@@ -5,17 +5,18 @@ use super::exchange::Order;
 use crate::chip::Plastic;
 use crate::error::Error;
 use crate::event::SpikeEvent;
-use crate::wire::{Kind, Message, PlasticityRule, WeightRequest, address_bits};
+use crate::wire::{Kind, Message, PlasticityRule, SAFE_BODY, WeightRequest, address_bits};
 
 impl Plastic for Session {
     fn set_rule(&mut self, rule: &PlasticityRule<'_>) -> Result<(), Error> {
         self.look()?;
         let needed = rule.encoded_len();
-        let limit = self.encoder.limit();
+        // It comes once, and cannot be divided: the device's own limit counts.
+        let limit = usize::from(self.caps.buffers.frame_body).min(SAFE_BODY);
         if needed > limit {
             return Err(Error::Rule { needed, limit });
         }
-        self.encoder.message(&Message::Plasticity(*rule));
+        self.encoder.long_message(&Message::Plasticity(*rule), needed);
         let parcel = self.encoder.take();
         self.send(Order { parcel, run: None, ping: false })?;
         self.error_bits = address_bits(u16::try_from(rule.addresses()).unwrap_or(u16::MAX));

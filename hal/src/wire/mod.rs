@@ -299,7 +299,9 @@
 //! | 29 | 1 | limit | largest weight code by absolute value (`i8`, above 0) |
 //! | 30 | | feedback | `i16` each, in 2⁻¹². Rule 0: `[output, hidden]`. Rule 1: for each class the weights of the hidden neurons, of the outputs, the bias of the hidden readout, that of the output readout. Rule 2: none |
 //!
-//! The device starts from the weights that it has, and forgets what an earlier rule had gathered.
+//! The device starts from the weights that it has, and forgets what an earlier rule had gathered. If rule,
+//! flags, neurons and classes are those of the one before (a host changes the rate), it keeps what its
+//! synapses know besides their codes: fractions of weights, and normalisers.
 //! Weights that are written later replace what was learned. The rule and everything learned are part
 //! of the state that a hello clears; a host cannot bring them back, so a session that had to begin
 //! again finds its next 0x22 refused (reason 7).

@@ -104,10 +104,7 @@ fn refuse(args: &Args, method: &Method) -> Result<(), CommandError> {
         ("--record", args.record.record.is_some()),
     ];
     if args.learn == Some(Learn::OnChip) && !method.learns_on_chip() {
-        return Err(CommandError::Usage(format!(
-            "--learn on-chip: no device has a rule for learning.method = \"{}\"; leave it out, or use superspike",
-            method.name
-        )));
+        return Err(CommandError::Usage(Method::nowhere_to_learn(method.name)));
     }
     match given.iter().find(|(_, given)| *given) {
         None => Ok(()),

@@ -95,10 +95,7 @@ pub fn run(args: &Args, context: &Context) -> Result<ExitCode, CommandError> {
         return super::lesson::run(args, context, method, table);
     }
     if args.learn == Some(Learn::OnChip) {
-        return Err(CommandError::Usage(
-            "--learn on-chip: no device has a rule for learning.method = \"bptt\" and what is like it; leave it out, or use superspike"
-                .into(),
-        ));
+        return Err(CommandError::Usage(lesson::Method::nowhere_to_learn("bptt")));
     }
     let experiment = experiment(args, table)?;
     super::use_threads(args.threads)?;

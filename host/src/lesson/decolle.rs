@@ -1,11 +1,15 @@
 //! Deep continuous local learning on images as events ([`spikeloop_models::method::decolle`]): every layer is
 //! taught by a fixed random readout of its own, at every step.
 //!
-//! With a chip all forward passes run there, those of validation and test as well ([`chip`]).
+//! With a chip all forward passes run there, those of validation and test as well ([`chip`]); a device that
+//! learns by itself needs the class of every sample and no more ([`on_chip`]).
 
 mod chip;
+mod on_chip;
 
 use self::chip::{Board, ChipConfig};
+use super::plastic::cannot_go_on;
+use super::superspike::Learn;
 use super::{Figures, Lesson, LessonError, State, Surroundings, Watch, order, parse, table};
 use crate::calibration_choice::Device;
 use crate::data::{DataName, DataSpec, Family, FullSize, full_size, load_features};
@@ -18,6 +22,8 @@ use spikeloop_models::random::mix;
 use spikeloop_models::spike_train::SpikeTrains;
 use spikeloop_models::task::events::bernoulli;
 
+/// As in `learning.method`.
+pub(super) const NAME: &str = "decolle";
 /// Samples that scale the first weights (published).
 const FIRST_SAMPLES: usize = 32;
 /// Samples that are decided about together.
@@ -104,6 +110,9 @@ struct LearningConfig {
     rate: f64,
     #[serde(default)]
     schedule: Schedule,
+    /// Where weights change.
+    #[serde(default)]
+    learn: Learn,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -196,6 +205,13 @@ pub(super) fn open(
     if surroundings.chip.is_some() {
         chip::check(&config.network)?;
     }
+    if config.learning.learn == Learn::OnChip {
+        on_chip::check(&config.network)?;
+        if surroundings.chip.is_none() {
+            let must = "\"host\" without a chip: name one that learns with --chip";
+            return Err(LessonError::Value { key: "learning.learn", got: "on-chip".into(), must });
+        }
+    }
     let images = match config.task.name {
         Images::Mnist => full_size(Family::Mnist, surroundings.data)?,
         Images::FashionMnist => full_size(Family::Fashion, surroundings.data)?,
@@ -268,8 +284,18 @@ impl DecolleLesson {
     fn place(&mut self, device: Device) -> Result<(), LessonError> {
         let inputs = self.images.side * self.images.side;
         let steps = self.config.task.steps;
-        self.board = Some(Board::new(device, self.config.chip, &self.net, [inputs, steps])?);
+        let mut board = Board::new(device, self.config.chip, &self.net, [inputs, steps])?;
+        if self.on_chip() {
+            board.write(&self.net)?;
+            board.teach(&self.net, self.config.learning.rate)?;
+        }
+        self.board = Some(board);
         Ok(())
+    }
+
+    /// Whether a device learns by itself.
+    fn on_chip(&self) -> bool {
+        self.config.learning.learn == Learn::OnChip
     }
 
     fn layers(&self) -> usize {
@@ -278,10 +304,15 @@ impl DecolleLesson {
 
     /// Learns a batch, on the chip if there is one.
     fn learn(&mut self, batch: &Batch<'_>, rate: f64) -> Result<Decisions, LessonError> {
+        let on_chip = self.on_chip();
         let Some(board) = &mut self.board else { return Ok(self.net.learn(batch, rate)?) };
-        board.write(&self.net)?;
         let mut all = Decisions::default();
         let net = &mut self.net;
+        if on_chip {
+            board.learn(batch, net, |decisions| join(&mut all, decisions))?;
+            return Ok(all);
+        }
+        board.write(net)?;
         board.run(batch, |part| {
             join(&mut all, net.accumulate_measured(&part)?);
             Ok(())
@@ -330,7 +361,9 @@ impl DecolleLesson {
         let mut wrong = vec![0; self.layers()];
         let mut spikes = 0;
         let mut trains = SpikeTrains::default();
-        if let Some(board) = &mut self.board {
+        let on_chip = self.on_chip();
+        // What the device has learned is in the device.
+        if let Some(board) = self.board.as_mut().filter(|_| !on_chip) {
             board.write(&self.net)?;
         }
         for indices in all.chunks(TOGETHER) {
@@ -376,6 +409,10 @@ impl Lesson for DecolleLesson {
         let order = order(self.counts[0], self.seed, epoch);
         let key = mix(mix(self.seed, stream::EVENTS), epoch as u64);
         let batches = order.len().div_ceil(learning.batch);
+        let on_chip = self.on_chip();
+        if let Some(board) = self.board.as_mut().filter(|_| on_chip) {
+            board.teach(&self.net, rate)?;
+        }
         let mut wrong = vec![0; self.layers()];
         let mut loss = 0.0;
         let mut trains = SpikeTrains::default();
@@ -393,7 +430,11 @@ impl Lesson for DecolleLesson {
             loss += decided.loss.iter().sum::<f64>();
         }
         let samples = self.counts[0] as f64;
-        let mut figures = vec![("loss", loss / samples)];
+        let mut figures = Figures::new();
+        // A device does not tell its losses.
+        if !self.on_chip() {
+            figures.push(("loss", loss / samples));
+        }
         let shares = wrong.iter().map(|w| *w as f64 / samples);
         figures.push(("train_accuracy", 1.0 - wrong[self.layers() - 1] as f64 / samples));
         figures.extend(TRAIN_ERROR.into_iter().zip(shares));
@@ -408,6 +449,10 @@ impl Lesson for DecolleLesson {
     }
 
     fn finish(&mut self) -> Result<Figures, LessonError> {
+        let on_chip = self.on_chip();
+        if let Some(board) = self.board.as_mut().filter(|_| on_chip) {
+            board.read_back(&mut self.net)?;
+        }
         let classes = self.images.classes;
         let mut confusion = vec![0; classes * classes];
         let (errors, spikes) = self.errors(1, 0..self.counts[2], |label, decision| {
@@ -417,7 +462,9 @@ impl Lesson for DecolleLesson {
         let mut figures = vec![("test_accuracy", 1.0 - errors[self.layers() - 1])];
         figures.extend(TEST_ERROR.into_iter().zip(errors));
         figures.push(("spikes_per_sample", spikes as f64 / self.counts[2] as f64));
-        figures.push(("state_bytes", self.net.state_bytes() as f64));
+        if !self.on_chip() {
+            figures.push(("state_bytes", self.net.state_bytes() as f64));
+        }
         figures.extend(self.board.as_mut().map(Board::figures).unwrap_or_default());
         Ok(figures)
     }
@@ -432,7 +479,14 @@ impl Lesson for DecolleLesson {
         }
     }
 
+    fn can_go_on(&self) -> bool {
+        !self.on_chip()
+    }
+
     fn restore(&mut self, state: &State) -> Result<(), LessonError> {
+        if self.on_chip() {
+            return Err(cannot_go_on(NAME));
+        }
         if let Some(board) = &mut self.board {
             board.restore(state)?;
         }

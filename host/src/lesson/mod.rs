@@ -122,7 +122,18 @@ impl Method {
     /// Whether devices have a rule for it, so that a chip can learn by itself.
     #[must_use]
     pub fn learns_on_chip(&self) -> bool {
-        self.name == superspike::NAME
+        [superspike::NAME, decolle::NAME].contains(&self.name)
+    }
+
+    /// What to say to `--learn on-chip` where no device has a rule for it.
+    #[must_use]
+    pub fn nowhere_to_learn(name: &str) -> String {
+        let able = METHODS.iter().filter(|method| method.learns_on_chip());
+        let able: Vec<&str> = able.map(|method| method.name).collect();
+        format!(
+            "--learn on-chip: no device has a rule for learning.method = \"{name}\"; leave it out, or use {}",
+            able.join(" or ")
+        )
     }
 }
 
@@ -134,7 +145,7 @@ pub const METHODS: &[Method] = &[
     Method { name: "gif", open: gif::open, chip: false },
     Method { name: "burst", open: burst::open, chip: false },
     Method { name: "competing", open: competing::open, chip: false },
-    Method { name: "decolle", open: decolle::open, chip: true },
+    Method { name: decolle::NAME, open: decolle::open, chip: true },
     Method { name: "rates", open: rates::open, chip: false },
     Method { name: "translation", open: rates::open, chip: false },
     Method { name: "first-spike", open: first_spike::open, chip: true },

@@ -31,6 +31,12 @@ pub(super) fn teach(
     Ok(())
 }
 
+/// Why a run that a device has learned in is not resumed.
+pub(super) fn cannot_go_on(method: &'static str) -> LessonError {
+    let problem = "what a device has learned stays in the device, so a run cannot go on";
+    unfit(method, problem, "start a new run in another folder (--out)")
+}
+
 fn unfit(method: &'static str, problem: impl Into<String>, remedy: &'static str) -> LessonError {
     LessonError::Unfit { method, problem: problem.into(), remedy }
 }

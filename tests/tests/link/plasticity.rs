@@ -188,6 +188,29 @@ fn a_board_learns_classes_from_local_readouts() {
     }
 }
 
+#[test]
+fn another_rate_goes_on_with_fractions_of_weights() {
+    let learned = |rules: &[PlasticityRule<'_>]| {
+        let (mut chip, _bench, config) = board(4);
+        chip.configure(&config).unwrap();
+        for (trial, rule) in (0..).zip(rules) {
+            chip.plastic().unwrap().set_rule(rule).unwrap();
+            run(&mut *chip, trial, &sweep(1, 8));
+            // Wanted and missing: every update is a whole step.
+            let plastic = chip.plastic().unwrap();
+            plastic.learn(trial, true, &[SpikeEvent::new(60, 1)]).unwrap();
+        }
+        chip.plastic().unwrap().read_weights(0, 0, 4).unwrap()
+    };
+    // Steps of 0.3 and 0.4 codes.
+    let step = |rate| PlasticityRule { rate, slope: 512, ..base(RuleKind::TargetSpikes) };
+    assert_eq!(learned(&[step(77)]), [0, 0, 0, 0]);
+    assert_eq!(learned(&[step(77), step(102)]), [0, 1, 0, 0]);
+    // For other neurons everything begins anew.
+    let fewer = PlasticityRule { inputs: 31, ..step(102) };
+    assert_eq!(learned(&[step(77), fewer]), [0, 0, 0, 0]);
+}
+
 /// What the device says to a rule.
 fn refused(rule: &PlasticityRule<'_>) -> Error {
     let (mut chip, _bench, _) = board(4);

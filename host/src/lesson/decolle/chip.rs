@@ -99,16 +99,16 @@ pub(super) fn check(config: &DecolleConfig) -> Result<(), LessonError> {
 
 /// A chip with the network on it.
 pub(super) struct Board {
-    chip: ChipLoop,
+    pub(super) chip: ChipLoop,
     identity: String,
-    inputs: usize,
-    rest: f32,
+    pub(super) inputs: usize,
+    pub(super) rest: f32,
     /// Of the model, on incoming spikes.
-    gain: f32,
+    pub(super) gain: f32,
     /// Inputs and the line of the bias.
     lines: SpikeTrains,
     /// Number of the next trial: it selects the noise of an emulated chip.
-    trial: u64,
+    pub(super) trial: u64,
     /// Weights of the last network that codes cannot express.
     clipped: u64,
     /// Counters at the last figures.

@@ -11,6 +11,7 @@ mod tests;
 
 pub use config::{ChipSection, Course, Learn, Network, SsbmTask, SuperSpikeExperiment, Task};
 
+use crate::lesson::plastic::cannot_go_on;
 use crate::lesson::{Figures, Lesson, LessonError, State, Surroundings, Watch};
 use crate::picture::{Raster, RasterPanel};
 use chip::Board;
@@ -355,12 +356,7 @@ impl Lesson for SuperSpikeLesson {
 
     fn restore(&mut self, state: &State) -> Result<(), LessonError> {
         if self.on_chip() {
-            return Err(LessonError::Unfit {
-                method: NAME,
-                problem: "what a device has learned stays in the device, so a run cannot go on"
-                    .into(),
-                remedy: "start a new run in another folder (--out)",
-            });
+            return Err(cannot_go_on(NAME));
         }
         let wrong = |name: &str| LessonError::State {
             name: name.to_owned(),

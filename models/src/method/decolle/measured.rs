@@ -68,6 +68,31 @@ impl<F: Real> Decolle<F> {
         (rows.flat_map(|row| row[..units].iter().copied()).collect(), layer.bias[..units].to_vec())
     }
 
+    /// Replaces the weights `[pre, post]` of layer `l`, without padding, and its biases.
+    ///
+    /// # Panics
+    /// If there is no such layer, or it has fewer weights or biases.
+    pub fn set_dense(&mut self, l: usize, weights: &[F], bias: &[F]) {
+        let layer = &mut self.layers[l];
+        let (stride, units) = (layer.geometry.stride, layer.geometry.membranes.channels);
+        let rows = layer.weights.chunks_exact_mut(stride).zip(weights.chunks_exact(units));
+        rows.for_each(|(row, new)| row[..units].copy_from_slice(new));
+        layer.bias[..units].copy_from_slice(&bias[..units]);
+    }
+
+    /// The fixed readout of layer `l`: weights `[class, unit]` without padding, and biases.
+    ///
+    /// # Panics
+    /// If there is no such layer.
+    #[must_use]
+    pub fn readout(&self, l: usize) -> (Vec<F>, Vec<F>) {
+        let layer = &self.layers[l];
+        let units = layer.geometry.units.units();
+        let rows = layer.feedback.chunks_exact(layer.feedback.len() / self.classes);
+        let weights = rows.flat_map(|row| row[..units].iter().copied()).collect();
+        (weights, layer.readout_bias[..self.classes].to_vec())
+    }
+
     /// Puts weights of layer `l` beyond ± `limit` back to it; returns how many.
     ///
     /// # Panics

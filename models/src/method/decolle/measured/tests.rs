@@ -202,3 +202,28 @@ fn what_was_not_measured_is_named() {
     assert!(refuse(&mut online, &good).contains("update_every"));
     assert!(REQUIREMENTS.check(true, false, false).is_err());
 }
+
+#[test]
+fn weights_are_replaced_as_they_are_read_and_a_readout_is_that_of_the_state() {
+    let mut net = net(0.0);
+    let before = net.clone();
+    for l in 0..net.depth() {
+        let (mut weights, mut bias) = net.dense(l);
+        weights.iter_mut().enumerate().for_each(|(k, w)| *w = k as f64);
+        bias.iter_mut().enumerate().for_each(|(k, b)| *b = -(k as f64));
+        net.set_dense(l, &weights, &bias);
+        assert_eq!(net.dense(l), (weights, bias));
+        assert_eq!(net.readout(l), before.readout(l));
+        let (readout, biases) = net.readout(l);
+        let layer = &net.layers[l];
+        let (wide, units) = (layer.readout_bias.len(), net.units()[l]);
+        assert_eq!(
+            (readout.len(), &biases[..]),
+            (units * net.classes, &layer.readout_bias[..net.classes])
+        );
+        for (unit, row) in layer.readout.chunks_exact(wide).enumerate() {
+            (0..net.classes)
+                .for_each(|class| assert_eq!(readout[class * units + unit], row[class]));
+        }
+    }
+}
