@@ -58,6 +58,8 @@ pub struct Unit {
     slow: State,
     /// It spiked in this tick.
     spiked: bool,
+    /// How far its membrane would be from where it is, had it been reset by its targets, in 2⁻¹² codes.
+    shift: i32,
 }
 
 /// What a synapse remembers.

@@ -122,7 +122,7 @@ impl Method {
     /// Whether devices have a rule for it, so that a chip can learn by itself.
     #[must_use]
     pub fn learns_on_chip(&self) -> bool {
-        [superspike::NAME, decolle::NAME].contains(&self.name)
+        [superspike::NAME, decolle::NAME, ltts::NAME].contains(&self.name)
     }
 
     /// What to say to `--learn on-chip` where no device has a rule for it.
@@ -141,7 +141,7 @@ impl Method {
 pub const METHODS: &[Method] = &[
     Method { name: superspike::NAME, open: superspike::open, chip: true },
     Method { name: "autoencoder", open: autoencoder::open, chip: false },
-    Method { name: "ltts", open: ltts::open, chip: true },
+    Method { name: ltts::NAME, open: ltts::open, chip: true },
     Method { name: "gif", open: gif::open, chip: false },
     Method { name: "burst", open: burst::open, chip: false },
     Method { name: "competing", open: competing::open, chip: false },

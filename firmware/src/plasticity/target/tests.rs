@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 extern crate std;
-use super::super::tests::{draw, filter};
+use super::super::tests::draw;
 use super::super::*;
 use super::logistic;
 use spikeloop_hal::wire::PlasticityRule;
@@ -88,22 +88,35 @@ fn expected(case: &Case, slope: Option<f64>) -> Vec<f64> {
     let has = |list: &[SpikeEvent], t: usize, id: usize| {
         list.iter().any(|event| event.tick as usize == t && usize::from(event.id) == id)
     };
+    let (decay, follow) = (f64::from(DECAY) / 65536.0, f64::from(FOLLOW) / 65536.0);
     let mut sums = vec![];
     for line in 0..INPUTS {
-        let train: Vec<f64> =
-            (0..DURATION).map(|t| f64::from(u8::from(has(&case.inputs, t, line)))).collect();
-        let e = filter(&train, f64::from(DECAY) / 65536.0, f64::from(FOLLOW) / 65536.0);
         for unit in 0..OUTPUTS {
-            let residual = |t: usize| {
-                let code = f64::from(case.samples[(t + 1) * OUTPUTS + unit]);
-                let p = match slope {
-                    _ if has(&case.spikes, t, unit + 2) => 1.0,
-                    Some(slope) => 1.0 / (1.0 + (-slope * (code - 150.0)).exp()),
-                    None => 0.0,
-                };
-                f64::from(u8::from(has(&case.targets, t, unit))) - p
-            };
-            sums.push((0..DURATION - 1).map(|t| residual(t) * e[t]).sum());
+            let (mut z, mut e, mut d, mut sum) = (0.0, 0.0, 0.0_f64, 0.0);
+            for t in 0..DURATION - 1 {
+                z = decay * z + f64::from(u8::from(has(&case.inputs, t, line)));
+                e = (1.0 - follow) * e + follow * z;
+                let sample = |t: usize| f64::from(case.samples[t * OUTPUTS + unit]);
+                let (told, spiked) = (has(&case.targets, t, unit), has(&case.spikes, t, unit + 2));
+                let mut p = f64::from(u8::from(spiked));
+                if let Some(slope) = slope {
+                    let carried = (1.0 - follow) * d;
+                    let reached = carried + if spiked { 150.0 } else { sample(t + 1) };
+                    if !(spiked && carried.abs() < 1.0 / 4096.0) {
+                        p = 1.0 / (1.0 + (-slope * (reached - 150.0)).exp());
+                    }
+                    d = match (told, spiked) {
+                        (true, true) => 0.0,
+                        (true, false) => sample(0) - sample(t + 1),
+                        _ => reached - sample(t + 1),
+                    };
+                }
+                sum += (f64::from(u8::from(told)) - p) * e;
+                if if slope.is_some() { told } else { spiked } {
+                    e = 0.0;
+                }
+            }
+            sums.push(sum);
         }
     }
     sums

@@ -17,6 +17,8 @@
 //!
 //! Every neuron's rest is the mean of its first samples in all forced trials so far.
 
+mod device;
+
 use crate::calibration_choice::Device;
 use crate::chip_loop::{ChipLoop, LoopCounters, LoopError, Needs};
 use crate::lesson::{Figures, LessonError, State};

@@ -5,7 +5,8 @@
 //! noise and the pictures are about. All figures are about patterns that were learned, but for
 //! those that say otherwise.
 //!
-//! With a chip it runs the network, learning and tests alike (see `chip`). Noise on the input and the long
+//! With a chip it runs the network, learning and tests alike (see `chip`); with `--learn on-chip` the device
+//! changes the weights itself. Noise on the input and the long
 //! run of the walk are for software alone: a chip has noise of its own, and trials of one length.
 
 mod chip;
@@ -15,6 +16,7 @@ mod task;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use spikeloop_calibration::Spread;
 use spikeloop_models::SpikeTrains;
 use spikeloop_models::method::ltts::{
     Comparison, Ltts, LttsLearning, LttsNetwork, Noise, Pattern, Series, compare,
@@ -22,11 +24,16 @@ use spikeloop_models::method::ltts::{
 use spikeloop_models::random::stream;
 use spikeloop_models::task::temporal_xor;
 
+use super::plastic::cannot_go_on;
+use super::superspike::Learn;
 use super::{Figures, Lesson, LessonError, State, Surroundings, Watch, parse, table};
 use crate::calibration_choice::Device;
 use crate::run_folder::{RunFolder, file};
 use chip::{Board, ChipConfig};
 use task::{Patterns, Task, Way};
+
+/// As in `learning.method`.
+pub const NAME: &str = "ltts";
 
 /// First stream of the noise, one a run.
 const NOISE: u64 = 100;
@@ -55,6 +62,9 @@ struct Config {
     /// With it, inputs reach the neurons through synapses, in software as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     chip: Option<ChipConfig>,
+    /// `learning.learn`, which is no constant of the rule.
+    #[serde(skip)]
+    learn: Learn,
 }
 
 /// The weights that did best so far.
@@ -95,10 +105,11 @@ struct LttsLesson {
 /// # Errors
 /// [`LessonError`] for a wrong key or value, or data that are not there.
 pub fn open(
-    sections: toml::Table,
+    mut sections: toml::Table,
     around: Surroundings<'_>,
 ) -> Result<Box<dyn Lesson>, LessonError> {
-    let config: Config = parse(sections)?;
+    let learn = take_learn(&mut sections)?;
+    let config = Config { learn, ..parse(sections)? };
     let data = around.data.map(Path::to_owned);
     Ok(Box::new(LttsLesson::new(config, around.seed, data, around.chip)?))
 }
@@ -122,10 +133,21 @@ impl LttsLesson {
         let patterns = config.task.patterns(network, excluded, (seed, way), data.as_deref())?;
         let learned = patterns.all[..patterns.learned].to_vec();
         let mut ltts = Ltts::new(network, learning, learned, seed)?;
-        let board = match (device, &config.chip) {
+        let on_chip = config.learn == Learn::OnChip;
+        let mut board = match (device, &config.chip) {
+            (None, _) if on_chip => {
+                let must = "\"host\" without a chip: name one that learns with --chip";
+                let got = "on-chip".into();
+                return Err(LessonError::Value { key: "learning.learn", got, must });
+            }
             (None, _) => None,
             (Some(device), Some(chip)) => {
-                Some(Board::new(device, chip, (network, learning), &patterns)?)
+                let mut chip = chip.clone();
+                if on_chip {
+                    // The neurons of a rule are consecutive.
+                    chip.spread = Spread::Packed;
+                }
+                Some(Board::new(device, &chip, (network, learning), &patterns)?)
             }
             (Some(_), None) => {
                 let must = "a section of the experiment to run on a chip: see ltts-chip, or set chip.dt_us";
@@ -134,6 +156,9 @@ impl LttsLesson {
         };
         if let Some(folder) = config.chip.as_ref().and_then(|chip| chip.weights.as_ref()) {
             take_weights(&mut ltts, &config, seed, folder)?;
+        }
+        if let Some(board) = board.as_mut().filter(|_| on_chip) {
+            board.teach(&ltts, network, learning)?;
         }
         Ok(Self {
             config,
@@ -195,13 +220,24 @@ impl LttsLesson {
     }
 
     /// One epoch of the rule: deviation, error of the readout, and what the chip has to say.
-    fn learn(&mut self) -> Result<Figures, LessonError> {
+    fn learn(&mut self, epoch: usize) -> Result<Figures, LessonError> {
         let mut figures = Vec::new();
         let progress = match &mut self.board {
             None => self.ltts.epoch(),
             Some(board) => {
-                let runs = board.force(&self.ltts)?;
-                let progress = self.ltts.epoch_measured(&runs)?;
+                let progress = match self.config.learn {
+                    Learn::Host => {
+                        let runs = board.force(&self.ltts)?;
+                        self.ltts.epoch_measured(&runs)?
+                    }
+                    Learn::OnChip => {
+                        if let Some(learning) = new_rate(&self.config.learning, epoch) {
+                            board.teach(&self.ltts, &self.config.network, &learning)?;
+                        }
+                        let wrong = board.learn(&mut self.ltts)?;
+                        self.ltts.epoch_elsewhere(wrong)
+                    }
+                };
                 let limited = self.ltts.clamp(board.limit());
                 figures.push(("limited_weights", limited as f64));
                 figures.extend(board.figures());
@@ -298,6 +334,25 @@ impl LttsLesson {
     }
 }
 
+/// What is learned with from `epoch` on, where that is the first of a period but not the first of all.
+fn new_rate(learning: &LttsLearning, epoch: usize) -> Option<LttsLearning> {
+    let period = (learning.epochs / learning.rate_periods).max(1);
+    let falls = libm::pow(learning.rate_factor, (epoch / period) as f64);
+    let begins = epoch > 0 && epoch.is_multiple_of(period);
+    begins.then_some(LttsLearning { rate: learning.rate * falls, ..*learning })
+}
+
+/// Takes `learning.learn` out of the sections.
+fn take_learn(sections: &mut toml::Table) -> Result<Learn, LessonError> {
+    let section = sections.get_mut("learning").and_then(toml::Value::as_table_mut);
+    let Some(value) = section.and_then(|section| section.remove("learn")) else {
+        return Ok(Learn::default());
+    };
+    let got = value.to_string();
+    let must = "\"host\" or \"on-chip\"";
+    value.try_into().map_err(|_| LessonError::Value { key: "learning.learn", got, must })
+}
+
 /// Best weights of the run in `folder`, which must have had the same task, network and seed, become those of
 /// `ltts`.
 fn take_weights(
@@ -371,7 +426,7 @@ impl Lesson for LttsLesson {
             let ltts = self.ltts.clone();
             self.start = Some(self.test(&ltts)?);
         }
-        let learned = self.learn()?;
+        let learned = self.learn(epoch)?;
         let ltts = self.ltts.clone();
         let found = self.test(&ltts)?;
         if self.best.as_ref().is_none_or(|best| found.mse < best.mse) {
@@ -435,7 +490,14 @@ impl Lesson for LttsLesson {
         }
     }
 
+    fn can_go_on(&self) -> bool {
+        self.config.learn == Learn::Host
+    }
+
     fn restore(&mut self, state: &State) -> Result<(), LessonError> {
+        if !self.can_go_on() {
+            return Err(cannot_go_on(NAME));
+        }
         if let Some(board) = &mut self.board {
             board.restore(state)?;
         }
@@ -492,7 +554,13 @@ impl Lesson for LttsLesson {
     }
 
     fn config(&self) -> toml::Table {
-        table(&self.config)
+        let mut all = table(&self.config);
+        if let (Learn::OnChip, Some(toml::Value::Table(learning))) =
+            (self.config.learn, all.get_mut("learning"))
+        {
+            learning.insert("learn".into(), "on-chip".into());
+        }
+        all
     }
 }
 

@@ -129,6 +129,14 @@ impl<F: Real> Ltts<F> {
         self.end_epoch(deviation, squares)
     }
 
+    /// An epoch in which something else has changed the recurrent weights; the readout learns as ever.
+    /// `deviation` is the mean of |s* − p| that was seen.
+    pub fn epoch_elsewhere(&mut self, deviation: f64) -> Progress {
+        let squares = self.learn_readout();
+        let count = self.recurrent.network().neurons * self.learned_bins();
+        self.end_epoch(deviation * count as f64, squares)
+    }
+
     /// Bins that an epoch learns from.
     fn learned_bins(&self) -> usize {
         self.patterns.iter().map(|p| p.drive().steps() - 1).sum()

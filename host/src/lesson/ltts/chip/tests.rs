@@ -7,7 +7,11 @@ use super::*;
 use crate::lesson::testing::Always;
 use crate::lesson::{Lesson, Surroundings, parse};
 use crate::run_folder::{RunFolder, file};
+use crate::virtual_board::{Place, VirtualBoard};
 use ndarray::Array2;
+use spikeloop_hal::link::BoxLink;
+use spikeloop_hal::registry::Registry;
+use spikeloop_hal::session::{Session, SessionOptions};
 use spikeloop_hal::{OpenOptions, Selector};
 use spikeloop_models::method::ltts::Pattern;
 use spikeloop_models::random::{normal, stream};
@@ -245,4 +249,43 @@ fn every_level_of_the_input_has_a_line() {
             }
         }
     }
+}
+
+/// In memory, behind the wire; from membranes, with a rate that falls.
+#[test]
+fn a_device_learns_target_spikes_by_itself() {
+    let chip = "emu:preset=loihi-like,neurons=48,inputs=128";
+    let set: &[&str] = &[
+        "task.sigma_clock=8.0",
+        "learning.epochs=40",
+        "learning.rate=0.1",
+        "learning.rate_periods=2",
+        "learning.rate_factor=0.5",
+        "learning.delta_v=0.05",
+        "learning.learn=\"on-chip\"",
+    ];
+    let place = tempfile::tempdir().unwrap();
+    let registry = Registry::at(place.path());
+    let mut board =
+        VirtualBoard::start_in(&chip.parse().unwrap(), &Place::Memory, 1, &registry).unwrap();
+    let link: BoxLink = Box::new(board.take_link().unwrap());
+    let session = Session::open(link, SessionOptions::default()).unwrap();
+    let device = Device { selector: "test".into(), chip: Box::new(session), calibration: None };
+    let around = Surroundings { seed: 2, data: None, chip: Some(device) };
+    let mut lesson = open(sections(&[SMALL, set]), around).unwrap();
+    assert!(!lesson.can_go_on());
+    assert_eq!(lesson.config()["learning"]["learn"].as_str(), Some("on-chip"));
+    let seen: Vec<f64> =
+        (0..40).map(|k| of(&lesson.epoch(k, &Always).unwrap(), "deviation")).collect();
+    let last = seen[30..].iter().sum::<f64>() / 10.0;
+    assert!(last < 0.75 * seen[0], "{seen:?}");
+    assert!(lesson.finish().is_ok());
+    assert!(lesson.restore(&State::default()).is_err());
+    let refused = |overrides: &[&str], selector: Option<&str>| {
+        self::lesson(&[SMALL, set, overrides], selector).err().unwrap().to_string()
+    };
+    assert!(refused(&[], None).contains("learning.learn"));
+    assert!(refused(&[], Some(chip)).contains("does not learn by itself"));
+    assert!(refused(&["chip.dt_us=0.2"], Some(chip)).contains("one tick"));
+    assert!(refused(&["learning.learn=\"there\""], Some(chip)).contains("on-chip"));
 }
