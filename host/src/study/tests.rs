@@ -27,8 +27,9 @@ fn plan(epochs: usize) -> Plan {
         epochs,
         every: 2,
         noise: Noise::default(),
-        expected_beta: 30.0,
-        smooth: Annealing::default(),
+        // Flatter than the defaults: a few epochs have to be enough.
+        expected_beta: 10.0,
+        smooth: Annealing { from: 5.0, to: 50.0 },
         firing: FiringSettings::default(),
         local: LocalSettings::default(),
         rates: RateSettings { steps: 12, ..RateSettings::default() },
