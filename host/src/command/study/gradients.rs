@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, value_name = "BETA", default_value_t = 10.0)]
     pub noise_beta: f64,
     /// Steepness of the noise whose mean activity is sent: flat, it lets silent neurons speak all the time
-    #[arg(long, value_name = "BETA", default_value_t = 30.0)]
+    #[arg(long, value_name = "BETA", default_value_t = 20.0)]
     pub expected_beta: f64,
     /// Draws of every sample of the sampled gradient
     #[arg(long, value_name = "N", default_value_t = 1)]
